@@ -1,0 +1,78 @@
+"""What one client or worker does alone: mini-batch SGD on a flat vector of weights."""
+
+from collections.abc import Iterator
+from math import ceil
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from course_lib.learning import keys
+
+
+class FlatModel:
+    """A model whose weights are views of one vector `theta: (d,)`, so that moving all of them is one copy."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self.theta = parameters_to_vector(self.parameters).detach().clone()
+        vector_to_parameters(self.theta, self.parameters)
+
+    def gradient(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """Return the gradient of the mean cross-entropy over the batch, one tensor a parameter."""
+        loss = functional.cross_entropy(self.module(x), y)
+        return list(torch.autograd.grad(loss, self.parameters))
+
+    def step(self, x: Tensor, y: Tensor, learning_rate: float) -> None:
+        """Take one SGD step on the batch `x: (b, *shape)`, `y: (b,)`."""
+        gradient = self.gradient(x, y)
+        with torch.no_grad():
+            torch._foreach_add_(self.parameters, gradient, alpha=-learning_rate)
+
+
+def steps_an_epoch(examples: int, batch_size: int | None) -> int:
+    """Return how many batches one pass over `examples` takes; `batch_size=None` is the whole shard at once."""
+    return 1 if batch_size is None else ceil(examples / batch_size)
+
+
+def batches(
+    x: Tensor, y: Tensor, batch_size: int | None, first_step: int, steps: int, key: tuple[int | str, ...]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches `first_step` to `first_step + steps - 1` of an endless walk through the shard `x`, `y`.
+
+    Each epoch goes through the shard once, in an order drawn from (key, epoch). A run that takes one step a round and
+    one that takes an epoch a round therefore see the same batches.
+    """
+    if batch_size is None:
+        for _ in range(steps):
+            yield x, y
+        return
+    per_epoch, step, last = steps_an_epoch(len(y), batch_size), first_step, first_step + steps
+    while step < last:
+        epoch, start = divmod(step, per_epoch)
+        stop = min(per_epoch, start + last - step)
+        order = torch.randperm(len(y), generator=keys.generator(*key, epoch))[start * batch_size : stop * batch_size]
+        # One gather an epoch; the batches are then slices of it, which cost nothing.
+        yield from zip(x[order].split(batch_size), y[order].split(batch_size), strict=True)
+        step += stop - start
+
+
+def local_update(
+    model: FlatModel, x: Tensor, y: Tensor, learning_rate: float, batch_size: int | None, first_step: int, steps: int,
+    key: tuple[int | str, ...],
+) -> Tensor:  # fmt: skip
+    """Train `model` in place for `steps` steps and return what changed, `delta: (d,)`."""
+    before = model.theta.clone()
+    for batch_x, batch_y in batches(x, y, batch_size, first_step, steps, key):
+        model.step(batch_x, batch_y, learning_rate)
+    return model.theta - before
+
+
+def batch_gradient(
+    model: FlatModel, x: Tensor, y: Tensor, batch_size: int | None, step: int, key: tuple[int | str, ...]
+) -> Tensor:
+    """Return the flat gradient `(d,)` of batch number `step`; the weights stay as they are."""
+    ((batch_x, batch_y),) = batches(x, y, batch_size, step, 1, key)
+    return parameters_to_vector(model.gradient(batch_x, batch_y))

@@ -1,0 +1,98 @@
+"""A plan answers the four questions that separate distributed from federated learning.
+
+Where is the data (`data`), how long does each side work alone (`local_steps` or `local_epochs`), what travels and to whom
+(`exchange`), and who takes part (`participation`). `rounds.fit` carries any plan out.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One description of a run; build it with a function of this module and vary it with `but`.
+
+    `data`: "pooled" moves everyone's raw data to one owner, who shuffles it and deals it out; "stays" moves none.
+    `exchange`: "server" (each participant with the server), "all-reduce" (workers with each other) or "none".
+    `participation`: share of participants in a round, 0 to 1; at least one takes part.
+    `local_steps` or `local_epochs`: SGD steps, or passes over the own examples, between two exchanges.
+    `batch_size`: examples a step for each participant; None is all that it holds.
+    Raises ValueError, naming the value, for settings that make no sense.
+    """
+
+    name: str
+    rounds: int
+    data: Literal["pooled", "stays"]
+    exchange: Literal["server", "all-reduce", "none"]
+    learning_rate: float
+    batch_size: int | None = None
+    local_steps: int | None = None
+    local_epochs: int | None = None
+    participation: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "local_steps", "local_epochs", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+        if (self.local_steps is None) == (self.local_epochs is None):
+            raise ValueError(
+                f"give either local_steps or local_epochs, got local_steps={self.local_steps} and "
+                f"local_epochs={self.local_epochs}"
+            )
+        if not 0 <= self.participation <= 1:
+            raise ValueError(f"participation={self.participation} must lie between 0 and 1: 0.1 picks a tenth a round")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate={self.learning_rate} must be above 0 and finite, for example 0.1")
+        if self.exchange != "server" and self.participation < 1:
+            raise ValueError(
+                f"participation={self.participation} needs exchange='server': in an {self.exchange!r} exchange "
+                "everyone takes part"
+            )
+        if self.exchange == "none" and self.data != "pooled":
+            raise ValueError("exchange='none' needs data='pooled': one machine trains on everything")
+
+    @property
+    def sends(self) -> Literal["gradient", "update"]:
+        """What travels: after a single step the gradient itself, otherwise the change of the weights."""
+        return "gradient" if self.local_steps == 1 else "update"
+
+    def but(self, **changes: Any) -> "Plan":
+        """Return this plan with some answers changed, for example `plan.but(participation=0.5)`."""
+        return replace(self, **changes)
+
+
+def centralised(epochs: int = 10, batch_size: int = 32, learning_rate: float = 0.1) -> Plan:
+    """One machine trains on everybody's data; a round is an epoch."""
+    return Plan("centralised", epochs, "pooled", "none", learning_rate, batch_size, local_epochs=1)
+
+
+def synchronous_sgd(steps: int = 500, batch_size: int | None = 32, learning_rate: float = 0.1) -> Plan:
+    """Data-parallel SGD: identically distributed shards, one step a round, gradients averaged over all workers.
+
+    `batch_size` is each worker's, as in `DistributedDataParallel`: w workers take steps on w x batch_size examples.
+    """
+    return Plan("synchronous SGD", steps, "pooled", "all-reduce", learning_rate, batch_size, local_steps=1)
+
+
+def local_sgd(rounds: int = 50, local_steps: int = 10, batch_size: int = 32, learning_rate: float = 0.1) -> Plan:
+    """Data-parallel SGD whose workers take several steps between averaging (Stich 2019, arXiv 1805.09767)."""
+    return Plan("local SGD", rounds, "pooled", "all-reduce", learning_rate, batch_size, local_steps=local_steps)
+
+
+def fedsgd(rounds: int = 100, participation: float = 1.0, learning_rate: float = 0.1) -> Plan:
+    """FedSGD (McMahan et al. 2017, arXiv 1602.05629): one gradient over all of a client's own examples a round."""
+    return Plan(
+        "FedSGD", rounds, "stays", "server", learning_rate, None, local_steps=1, participation=participation
+    )  # fmt: skip
+
+
+def fedavg(
+    rounds: int = 30, participation: float = 0.1, epochs: int = 5, batch_size: int | None = 10,
+    learning_rate: float = 0.1,
+) -> Plan:  # fmt: skip
+    """Federated averaging (McMahan et al. 2017, arXiv 1602.05629, algorithm 1): C, E and B are the paper's names for
+    `participation`, `epochs` and `batch_size`."""
+    return Plan(
+        "FedAvg", rounds, "stays", "server", learning_rate, batch_size, local_epochs=epochs, participation=participation
+    )  # fmt: skip
