@@ -1,0 +1,154 @@
+"""Who sends what to whom in a round, as real messages.
+
+A participant (a client of FL, a worker of DML) is hosted by one process. Every message between participants is recorded
+once by its sender; where both sit in the same process it is handed over and recorded as not crossed. The records are
+therefore the same on any number of processes, and sums are taken in participant order, so the results are too.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_lib.aggregation import RunningMean
+from course_lib.cluster.traffic import Channel, Handle, Recorder
+
+SERVER = "server"
+
+
+class DivergedError(ArithmeticError):
+    """A participant's update holds NaN or infinity."""
+
+
+@dataclass
+class Wire:
+    """This process's end of the exchange: `hosts[k]` is the process that hosts participant k; process 0 is the server."""
+
+    recorder: Recorder
+    channel: Channel | None
+    rank: int
+    hosts: Sequence[int]
+    label: str
+
+    def name(self, participant: int) -> str:
+        """Return how records call a participant: "client 7" or "worker 7"."""
+        return f"{self.label} {participant}"
+
+    def hosted(self) -> list[int]:
+        """Return the participants that this process hosts, in order."""
+        return [participant for participant, host in enumerate(self.hosts) if host == self.rank]
+
+    def post(self, tensor: Tensor, host: int, kind: str, sender: str, receiver: str) -> Handle | None:
+        """Send a tensor to a participant on process `host`; within this process it is only recorded."""
+        if host == self.rank or self.channel is None:
+            self.recorder.record(sender, receiver, kind, tensor, crossed=False)
+            return None
+        return self.channel.isend(tensor, host, kind=kind, sender=sender, receiver=receiver)
+
+    def take(self, host: int, kind: str) -> Tensor:
+        """Receive the next message of `kind` from process `host`."""
+        assert self.channel is not None
+        return self.channel.recv(host, kind=kind)
+
+
+def balanced_hosts(cohorts: Sequence[Sequence[int]], load: Sequence[int], workers: int) -> list[int]:
+    """Return the hosting process of each participant, so that each round's work is spread evenly.
+
+    `cohorts` holds the participants of each round, `load: (n,)` a participant's work in any round it takes part in. A
+    seeded sampler fixes the cohorts in advance, so the data can be placed once, before training, and never moves.
+    """
+    busy = np.zeros((workers, len(cohorts)))
+    held = np.zeros(workers)
+    takes_part = np.zeros((len(load), len(cohorts)), dtype=bool)
+    for round_index, cohort in enumerate(cohorts):
+        takes_part[list(cohort), round_index] = True
+    hosts = []
+    for participant, work in enumerate(load):
+        overlap = busy[:, takes_part[participant]].sum(axis=1)
+        # Ties (early on, or with everyone in every round) go to the process that holds least, then to the lowest rank.
+        host = int(np.lexsort((np.arange(workers), held, overlap))[0])
+        busy[host, takes_part[participant]] += work
+        held[host] += work
+        hosts.append(host)
+    return hosts
+
+
+def through_server(
+    wire: Wire, theta: Tensor, cohort: Sequence[int], weights: Sequence[float], kind: str,
+    train: Callable[[int, Tensor], Tensor],
+) -> Tensor | None:  # fmt: skip
+    """Run one round of a star: the server sends `theta: (d,)` to each client of the cohort and averages what returns.
+
+    `train(client, theta)` returns a hosted client's message `(d,)`. Returns the mean on the server (process 0), None
+    elsewhere. Raises DivergedError, naming the client, for a message that is not finite.
+    """
+    pending: list[Handle | None] = []
+    if wire.rank != 0:
+        for client in (client for client in cohort if wire.hosts[client] == wire.rank):
+            received = wire.take(0, "model")
+            pending.append(wire.post(train(client, received), 0, kind, wire.name(client), SERVER))
+        finish(pending)
+        return None
+    for client in cohort:
+        pending.append(wire.post(theta, wire.hosts[client], "model", SERVER, wire.name(client)))
+    total = RunningMean(theta.numel())
+    for client, weight in zip(cohort, weights, strict=True):
+        if wire.hosts[client] == 0:
+            message = train(client, theta)
+            wire.post(message, 0, kind, wire.name(client), SERVER)
+        else:
+            message = wire.take(wire.hosts[client], kind)
+        if not torch.isfinite(message).all():
+            raise DivergedError(
+                f"{wire.name(client)} sent an {kind} with NaN or infinity in round {wire.recorder.round}: "
+                "lower the learning rate, or look at that client's data"
+            )
+        total.add(message, weight)
+    finish(pending)
+    return total.mean()
+
+
+def all_reduce_mean(wire: Wire, messages: dict[int, Tensor], weights: Sequence[float], kind: str) -> Tensor:
+    """Return the weighted mean `(d,)` of every worker's message, on every process.
+
+    `messages` holds those of the hosted workers. Worker j collects and averages slice j of all messages, then sends the
+    result to everybody: a reduce-scatter and an all-gather with the ring's number of bytes, 2 (n - 1) / n x d values a
+    worker, but summed in worker order. Raises DivergedError for a result that is not finite.
+    """
+    workers = range(len(wire.hosts))
+    own = wire.hosted()
+    size = next(iter(messages.values())).numel()
+    slices = [slice(size * j // len(workers), size * (j + 1) // len(workers)) for j in workers]
+    pending: list[Handle | None] = []
+    for j in workers:
+        for i in (i for i in own if i != j):
+            pending.append(wire.post(messages[i][slices[j]], wire.hosts[j], kind, wire.name(i), wire.name(j)))
+    pieces: dict[int, Tensor] = {}
+    for j in own:
+        total = RunningMean(slices[j].stop - slices[j].start)
+        for i in workers:
+            local = wire.hosts[i] == wire.rank
+            total.add(messages[i][slices[j]] if local else wire.take(wire.hosts[i], kind), weights[i])
+        pieces[j] = total.mean()
+    for i in workers:
+        for j in (j for j in own if j != i):
+            pending.append(wire.post(pieces[j], wire.hosts[i], f"mean {kind}", wire.name(j), wire.name(i)))
+    for i in own:
+        for j in (j for j in workers if wire.hosts[j] != wire.rank):
+            pieces[j] = wire.take(wire.hosts[j], f"mean {kind}")
+    finish(pending)
+    mean = torch.cat([pieces[j] for j in workers])
+    if not torch.isfinite(mean).all():
+        raise DivergedError(
+            f"the mean {kind} holds NaN or infinity in round {wire.recorder.round}: lower the learning rate"
+        )
+    return mean
+
+
+def finish(pending: list[Handle | None]) -> None:
+    """Wait until every posted message has left."""
+    for handle in pending:
+        if handle is not None:
+            handle.wait()

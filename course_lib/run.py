@@ -1,0 +1,122 @@
+"""What a run leaves behind."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from course_lib.cluster.traffic import Message
+from course_lib.plans import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+Span = tuple[str, float, float]
+
+
+@dataclass
+class WorkerLog:
+    """What one worker process hands back: its messages, its timeline, and from process 0 what the server saw."""
+
+    messages: list[Message]
+    spans: list[Span]
+    client_accuracy: dict[int, float]
+    payloads: list[Tensor] = field(default_factory=list)
+    checkpoints: list[dict[str, float]] = field(default_factory=list)
+    theta: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    `history`: a DataFrame with one row an evaluation: round, accuracy (0 to 1), loss (nats), and since the start of the
+    run bytes_up (from participants), bytes_down (to them), bytes_moved (raw data) and seconds.
+    `traffic`: a DataFrame with one row a message: round, sender, receiver, kind, bytes, crossed (between two processes).
+    `timeline`: a DataFrame with one row a span: worker, activity (computing, talking, waiting), start, end in seconds.
+    `client_accuracy`: `(n,)`, the final model's accuracy on each client's own examples.
+    `payloads`: the tensors of the messages, in the order of `traffic`, where `keep_payloads` asked for them.
+    """
+
+    plan: Plan
+    seed: int
+    workers: int
+    model: nn.Module
+    history: "pd.DataFrame"
+    traffic: "pd.DataFrame"
+    timeline: "pd.DataFrame"
+    client_accuracy: "np.ndarray"
+    payloads: list[Tensor]
+
+    @property
+    def accuracy(self) -> float:
+        """The final model's accuracy on the test set, 0 to 1. Raises ValueError for a run without a test set."""
+        final = float(self.history["accuracy"].iloc[-1]) if len(self.history) else float("nan")
+        if final != final:
+            raise ValueError("this run was not tested: pass test=... to rounds.fit")
+        return final
+
+    @property
+    def bytes_sent(self) -> int:
+        """All bytes sent in the run, raw data included, those of the final per-client evaluation left out."""
+        return int(self.traffic.loc[self.traffic["kind"] != "evaluation", "bytes"].sum())
+
+    def rounds_to(self, accuracy: float) -> int | None:
+        """Return the first evaluated round whose test accuracy reached `accuracy`, or None."""
+        reached = self.history.loc[self.history["accuracy"] >= accuracy, "round"]
+        return int(reached.iloc[0]) if len(reached) else None
+
+
+def assemble(plan: Plan, seed: int, module: nn.Module, logs: list[WorkerLog]) -> Run:
+    """Return the Run that the logs of all worker processes, in rank order, add up to."""
+    import numpy as np
+    import pandas as pd
+
+    sent = [
+        (message, payload)
+        for log in logs
+        for message, payload in zip(log.messages, log.payloads or [None] * len(log.messages), strict=True)
+        if message.direction == "out"
+    ]
+    # Stable: a process's messages keep their order within a round.
+    sent.sort(key=lambda pair: pair[0].round)
+    columns = ["round", "sender", "receiver", "kind", "bytes", "crossed"]
+    traffic = pd.DataFrame([[getattr(message, name) for name in columns] for message, _ in sent], columns=columns)
+    began = min((start for log in logs for _, start, _ in log.spans), default=0.0)
+    timeline = pd.DataFrame(
+        [(rank, name, start - began, end - began) for rank, log in enumerate(logs) for name, start, end in log.spans],
+        columns=["worker", "activity", "start", "end"],
+    )
+    accuracies: dict[int, float] = {}
+    for log in logs:
+        accuracies |= log.client_accuracy
+    theta = logs[0].theta
+    assert theta is not None
+    with torch.no_grad():
+        torch.nn.utils.vector_to_parameters(theta, [p for p in module.parameters() if p.requires_grad])
+    return Run(
+        plan=plan, seed=seed, workers=len(logs), model=module, history=_history(logs[0].checkpoints, traffic),
+        traffic=traffic, timeline=timeline, client_accuracy=np.array([accuracies[k] for k in sorted(accuracies)]),
+        payloads=[payload for _, payload in sent if payload is not None],
+    )  # fmt: skip
+
+
+# Towards whoever averages, back from there, and raw data: the three things that bytes are spent on.
+_DIRECTIONS = {
+    "bytes_up": ("update", "gradient"),
+    "bytes_down": ("model", "mean update", "mean gradient"),
+    "bytes_moved": ("data",),
+}
+
+
+def _history(checkpoints: list[dict[str, Any]], traffic: "pd.DataFrame") -> "pd.DataFrame":
+    import pandas as pd
+
+    history = pd.DataFrame(checkpoints, columns=["round", "accuracy", "loss", "seconds"])
+    for column, kinds in _DIRECTIONS.items():
+        by_round = traffic[traffic["kind"].isin(kinds)].groupby("round")["bytes"].sum().sort_index().cumsum()
+        positions = by_round.index.searchsorted(history["round"], side="right")
+        history[column] = [int(by_round.iloc[position - 1]) if position else 0 for position in positions]
+    return history
