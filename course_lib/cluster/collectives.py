@@ -1,0 +1,79 @@
+"""Collectives built from send and receive, to be read aloud; torch.distributed has the fast ones."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from course_lib.cluster.traffic import Channel
+
+
+def ring_all_reduce(channel: Channel, tensor: Tensor, kind: str = "all-reduce") -> None:
+    """Replace `tensor`, on every rank, by its sum over all ranks.
+
+    Each rank sends 2 (n - 1) / n times the tensor's size, however many ranks n there are.
+    Source: Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations".
+    """
+    n, rank = channel.world, channel.rank
+    right, left = (rank + 1) % n, (rank - 1) % n
+    if not tensor.is_contiguous():
+        raise ValueError("ring_all_reduce changes the tensor in place, in slices: pass a contiguous one")
+    chunks = list(tensor.view(-1).tensor_split(n))
+
+    # Once round the ring, adding: chunk `rank + 1` ends up complete here.
+    for step in range(n - 1):
+        outgoing, incoming = (rank - step) % n, (rank - step - 1) % n
+        handle = channel.isend(chunks[outgoing], right, kind=kind)
+        chunks[incoming] += channel.recv(left, kind=kind)
+        handle.wait()
+    # Once more, copying: every complete chunk visits everybody.
+    for step in range(n - 1):
+        outgoing, incoming = (rank + 1 - step) % n, (rank - step) % n
+        handle = channel.isend(chunks[outgoing], right, kind=kind)
+        chunks[incoming].copy_(channel.recv(left, kind=kind))
+        handle.wait()
+
+
+def broadcast(channel: Channel, tensor: Tensor, root: int = 0, kind: str = "broadcast") -> None:
+    """Replace `tensor`, on every rank, by the root's."""
+    if channel.rank == root:
+        handles = [channel.isend(tensor, to, kind=kind) for to in range(channel.world) if to != root]
+        for handle in handles:
+            handle.wait()
+    else:
+        tensor.copy_(channel.recv(root, kind=kind))
+
+
+def gather(channel: Channel, tensor: Tensor, root: int = 0, kind: str = "gather") -> list[Tensor] | None:
+    """Return every rank's tensor, in rank order, on the root; None elsewhere."""
+    if channel.rank != root:
+        channel.send(tensor, root, kind=kind)
+        return None
+    return [tensor if source == root else channel.recv(source, kind=kind) for source in range(channel.world)]
+
+
+def sum_in_order(
+    channel: Channel, rows: Sequence[Tensor], weights: Sequence[float], kind: str = "all-reduce"
+) -> Tensor:  # fmt: skip
+    """Return, on every rank, the weighted sum of all ranks' rows, added in rank order and in double precision.
+
+    `rows`: this rank's tensors, all of one shape; `weights`: one number each. Floating-point addition depends on its
+    order: a fixed order gives every rank the same bits in every run.
+    """
+    if not rows or len(rows) != len(weights):
+        raise ValueError(f"{len(rows)} rows and {len(weights)} weights: pass at least one row, and a weight for each")
+    partial = torch.zeros_like(rows[0], dtype=torch.float64)
+    for row, weight in zip(rows, weights, strict=True):
+        partial.add_(row, alpha=weight)
+    collected = gather(channel, partial, kind=kind)
+    if collected is not None:
+        partial = torch.stack(collected).sum(0) if len(collected) == 1 else _added(collected)
+    broadcast(channel, partial, kind=kind)
+    return partial.to(rows[0].dtype)
+
+
+def _added(tensors: list[Tensor]) -> Tensor:
+    total = tensors[0].clone()
+    for tensor in tensors[1:]:
+        total += tensor
+    return total

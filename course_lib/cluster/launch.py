@@ -1,0 +1,233 @@
+"""Run a function in real processes, from a notebook as well as from a script."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import wait
+from typing import Any
+
+import torch.distributed as dist
+
+from course_lib.cluster import failures, pool, transport, worker
+from course_lib.cluster.failures import Failure, WorkerError
+from course_lib.cluster.output import Relay
+
+_SETTLE = 1.0  # seconds that the other ranks get to fail or return after the first failure: the first may be an echo
+_TICK = 0.2  # seconds between looks at processes that say nothing
+_lock = threading.Lock()
+_launching_thread: int | None = None
+
+
+def launch(
+    fn: Callable[..., Any], *args: Any, workers: int = 2, per_rank: Sequence[tuple[Any, ...]] | None = None,
+    timeout: float = 60.0, on_report: Callable[[int, Any], None] | None = None,
+) -> list[Any]:  # fmt: skip
+    """Run `fn(*args)` in `workers` processes joined by gloo and return the result of each rank, in rank order.
+
+    `per_rank`: one tuple a rank, appended to that rank's arguments and sent to the process of that rank alone.
+    `timeout`: seconds that one collective, send or receive may take, and that all ranks together may stay silent: not
+    print, report or return. Starting the processes does not count.
+    `on_report`: called here with (rank, value) for every `cluster.report(value)` in a worker.
+    Workers stay warm for the next launch, and each launch finds torch's and Python's random generators freshly seeded.
+    What they print appears here, rank by rank. Tensors arrive as copies.
+
+    Raises ValueError or TypeError for arguments that cannot work, before any process starts; WorkerError, naming the
+    rank, when a worker raises, dies or hangs. Then, and on KeyboardInterrupt, workers still busy are killed.
+    """
+    global _launching_thread
+    _check(fn, workers, per_rank, timeout)
+    common, own = _packed(fn, args, workers, per_rank)
+    if _launching_thread == threading.get_ident():
+        raise RuntimeError("cluster.launch was called inside on_report: let the first launch return before the next")
+    with _lock:
+        _launching_thread = threading.get_ident()
+        try:
+            return _run(common, own, timeout, on_report)
+        finally:
+            _launching_thread = None
+
+
+def shutdown() -> None:
+    """End all workers; the next launch starts new ones."""
+    with _lock:
+        pool.stop()
+
+
+def join() -> tuple[int, int]:
+    """Return (rank, world size) of this process, after joining gloo if torchrun started it; (0, 1) on its own."""
+    if not dist.is_initialized():
+        if not dist.is_torchelastic_launched():
+            return 0, 1
+        dist.init_process_group("gloo")
+    return dist.get_rank(), dist.get_world_size()
+
+
+def _check(fn: Any, workers: Any, per_rank: Sequence[tuple[Any, ...]] | None, timeout: float) -> None:
+    if (rank := worker.current_rank()) is not None:
+        raise RuntimeError(
+            f"cluster.launch was called inside a worker (rank {rank}): workers cannot launch workers; "
+            "call it from the notebook or the script"
+        )
+    if not callable(fn):
+        raise TypeError(f"launch needs a function to run, not {fn!r}: pass the function itself, without calling it")
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise ValueError(f"workers={workers!r}: pass a whole number of processes, 1 or more")
+    if per_rank is not None and len(per_rank) != workers:
+        raise ValueError(f"per_rank has {len(per_rank)} entries for workers={workers}: pass one tuple for each rank")
+    for rank, given in enumerate(per_rank or ()):
+        if not isinstance(given, tuple):
+            raise TypeError(f"per_rank[{rank}] is a {type(given).__name__}: pass a tuple of that rank's arguments")
+    if not timeout > 0:
+        raise ValueError(f"timeout={timeout!r}: pass a number of seconds above 0")
+
+
+def _packed(
+    fn: Any, args: tuple[Any, ...], workers: int, per_rank: Sequence[tuple[Any, ...]] | None
+) -> tuple[memoryview, list[memoryview]]:
+    """Return what every rank gets, and what each rank gets for itself."""
+    what = "the function and its arguments"
+    try:
+        common = transport.dumps((fn, args))
+        own = []
+        for rank, given in enumerate(per_rank or [()] * workers):
+            what = f"per_rank[{rank}]"
+            own.append(transport.dumps(given))
+    except Exception as error:
+        raise TypeError(
+            f"launch cannot send {what} to the workers ({error}): open files, locks, generators and connections stay in "
+            "the process that made them; pass plain data and open such things inside the function"
+        ) from error
+    return common, own
+
+
+def _run(
+    common: memoryview, own: list[memoryview], timeout: float, on_report: Callable[[int, Any], None] | None
+) -> list[Any]:
+    workers = pool.get()
+    team = workers.team(len(own))
+    port, prefix = workers.meeting_point()
+    launched = _Launch(team, timeout, on_report)
+    try:
+        for rank, member in enumerate(team):
+            settings = worker.Settings(rank, len(team), port, prefix, timeout, list(sys.path), os.getcwd())
+            launched.start(rank, transport.dumps(settings), common, own[rank])
+        return launched.collect()
+    finally:
+        # Whatever ended the launch: who has not answered is in a state that nobody knows.
+        for member in team:
+            if member.busy or not member.alive():
+                workers.discard(member)
+
+
+class _Launch:
+    """One launch in progress, seen from the parent."""
+
+    def __init__(
+        self, team: list[pool.Worker], timeout: float, on_report: Callable[[int, Any], None] | None
+    ) -> None:  # fmt: skip
+        self.team, self.timeout, self.on_report = team, timeout, on_report
+        self.pending: set[int] = set()
+        self.results: dict[int, Any] = {}
+        self.failed: dict[int, Failure] = {}
+        self.dead: list[int] = []
+        self.relay = Relay(len(team))
+        self.last_sign = time.monotonic()
+
+    def start(self, rank: int, *messages: memoryview) -> None:
+        member = self.team[rank]
+        member.busy = True
+        self.pending.add(rank)
+        try:
+            member.send(*messages)
+        except OSError:
+            self._bury(rank)
+
+    def collect(self) -> list[Any]:
+        """Return every rank's result. Raises WorkerError for the rank that is to blame."""
+        self.last_sign = time.monotonic()
+        try:
+            while self.pending and not (self.failed or self.dead):
+                self._look(_TICK)
+                if time.monotonic() - self.last_sign > self.timeout:
+                    raise self._hung()
+            if self.failed or self.dead:
+                raise self._verdict()
+        finally:
+            self.relay.show(everything=True)
+        for member in self.team:
+            member.send(worker.RELEASE)
+        return [self.results[rank] for rank in range(len(self.team))]
+
+    def _look(self, seconds: float) -> None:
+        """Wait for a sign of life and take in what has come."""
+        ends: dict[Any, int] = {}
+        for rank in self.pending:
+            ends[self.team[rank].tasks] = ends[self.team[rank].output] = rank
+        came = wait(list(ends), seconds)
+        for rank in sorted({ends[end] for end in came}):
+            self.last_sign = time.monotonic()
+            self._hear(rank, self.team[rank].tasks in came)
+        if not came:
+            for rank in [rank for rank in self.pending if not self.team[rank].alive()]:
+                self._bury(rank)
+        self.relay.show()
+
+    def _hear(self, rank: int, has_message: bool) -> None:
+        member = self.team[rank]
+        self.relay.feed(rank, member.read_output())
+        if not has_message:
+            return
+        try:
+            kind, content = member.receive()
+        except (EOFError, OSError):
+            self._bury(rank)
+            return
+        self.relay.feed(rank, member.read_output())
+        if kind == worker.REPORT:
+            if self.on_report is not None:
+                self.relay.show()
+                self.on_report(rank, transport.loads(content))
+            return
+        member.busy = False
+        self.pending.discard(rank)
+        self.relay.finish(rank)
+        if kind == worker.RAISED:
+            self.failed[rank] = transport.loads(content)
+            return
+        try:
+            self.results[rank] = transport.loads(content)
+        except Exception as error:
+            raise WorkerError(f"the result of rank {rank} cannot be read here: {error!r}", rank) from error
+
+    def _bury(self, rank: int) -> None:
+        self.relay.feed(rank, self.team[rank].read_output())
+        self.relay.finish(rank)
+        self.pending.discard(rank)
+        self.dead.append(rank)
+
+    def _verdict(self) -> WorkerError:
+        """Return the error for the rank that failed first of itself, not for those that only lost their peer."""
+        until = time.monotonic() + _SETTLE
+        while self.pending and (left := until - time.monotonic()) > 0:
+            self._look(min(left, _TICK))
+        first = sorted(self.failed, key=lambda rank: self.failed[rank].at)
+        own = [rank for rank in first if not self.failed[rank].about_a_peer]
+        if own:
+            return failures.raised(own[0], self.failed[own[0]])
+        if self.dead:
+            process = self.team[self.dead[0]].process
+            process.join(1)
+            return failures.died(self.dead[0], process.exitcode)
+        if self.pending and any(failure.timed_out for failure in self.failed.values()):
+            return self._hung()
+        hint = ""
+        if self.results:
+            returned = ", ".join(map(str, sorted(self.results)))
+            hint = f"(rank {returned} had already returned: every rank must take part in every collective)\n"
+        return failures.raised(first[0], self.failed[first[0]], hint)
+
+    def _hung(self) -> WorkerError:
+        stacks = {rank: self.team[rank].stack() for rank in sorted(self.pending)}
+        return failures.hung(failures.suspect(stacks), self.timeout, stacks)

@@ -1,0 +1,94 @@
+"""Every message between participants, counted where it leaves and where it enters, and where the time went."""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from course_lib.cluster.envelope import HEADER_BYTES, Envelope, seal, unseal
+from course_lib.cluster.recorder import Message, Recorder, Span
+from course_lib.cluster.timeline import frame, timeline_frame, timeline_picture, timeline_text
+
+__all__ = [
+    "HEADER_BYTES", "Channel", "Handle", "Message", "Recorder", "Span",
+    "frame", "timeline_frame", "timeline_picture", "timeline_text",
+]  # fmt: skip
+
+_TAG = 7_310  # keeps a channel's messages apart from a learner's own send and recv
+
+
+class Handle:
+    """A message on its way: keeps its memory alive until `wait` has seen it leave."""
+
+    def __init__(self, recorder: Recorder, works: list["dist.Work"], kept: list[Tensor]) -> None:
+        self._recorder, self._works, self._kept = recorder, works, kept
+
+    def wait(self) -> None:
+        """Return once the receiver has taken the message. Raises RuntimeError when it is gone or silent too long."""
+        for name, work in zip(("waiting", "talking"), self._works, strict=False):
+            with self._recorder.phase(name):
+                work.wait()
+        self._works, self._kept = [], []
+
+
+class Channel:
+    """Sends and receives tensors between the processes of a gloo group, and records each.
+
+    A header of HEADER_BYTES goes before each payload, so that a receiver has to know nothing but whom to listen to.
+    Time until the other side is there counts as waiting, the payload's transfer as talking.
+    """
+
+    def __init__(self, recorder: Recorder, group: "dist.ProcessGroup | None" = None) -> None:
+        """Join `group`, by default everybody's. Raises RuntimeError where no group has been joined."""
+        if group is None:
+            if not dist.is_initialized():
+                raise RuntimeError("a Channel needs a process group: use it in a function run by cluster.launch")
+            group = dist.group.WORLD
+        assert group is not None
+        self.recorder, self._group = recorder, group
+        self.rank, self.world = group.rank(), group.size()
+        self._headers: dict[int, Tensor] = {}
+
+    def send(
+        self, tensor: Tensor, to: int, *, kind: str, sender: str | None = None, receiver: str | None = None
+    ) -> None:
+        """Send a tensor of any shape to rank `to`; return once it has been taken."""
+        self.isend(tensor, to, kind=kind, sender=sender, receiver=receiver).wait()
+
+    def isend(
+        self, tensor: Tensor, to: int, *, kind: str, sender: str | None = None, receiver: str | None = None
+    ) -> Handle:
+        """Start sending; the tensor must not change before the handle's `wait` has returned."""
+        self._check(to, "send to")
+        sender, receiver = sender or f"worker {self.rank}", receiver or f"worker {to}"
+        header = seal(Envelope(kind, sender, receiver, tensor.dtype, tuple(tensor.shape)))
+        kept = [torch.frombuffer(bytearray(header), dtype=torch.uint8)]
+        if tensor.numel():
+            kept.append(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8))
+        works = [self._group.send([part], to, _TAG) for part in kept]
+        self.recorder.record(sender, receiver, kind, tensor, crossed=True)
+        return Handle(self.recorder, works, kept)
+
+    def recv(self, source: int, *, kind: str) -> Tensor:
+        """Return the next tensor from rank `source`. Raises RuntimeError when it is not of this kind."""
+        self._check(source, "receive from")
+        header = torch.empty(HEADER_BYTES, dtype=torch.uint8)
+        with self.recorder.phase("waiting"):
+            self._group.recv([header], source, _TAG).wait()
+        envelope = unseal(header.numpy().tobytes())
+        tensor = torch.empty(envelope.shape, dtype=envelope.dtype)
+        if tensor.numel():
+            with self.recorder.phase("talking"):
+                self._group.recv([tensor.reshape(-1).view(torch.uint8)], source, _TAG).wait()
+        if envelope.kind != kind:
+            raise RuntimeError(
+                f"rank {self.rank} expected {kind!r} from rank {source}, but {envelope.sender} sent "
+                f"{envelope.kind!r}: both sides must send and receive in the same order"
+            )
+        self.recorder.record(envelope.sender, envelope.receiver, kind, tensor, crossed=True, direction="in")
+        return tensor
+
+    def _check(self, rank: int, verb: str) -> None:
+        if rank == self.rank:
+            raise ValueError(f"rank {rank} cannot {verb} itself: it already has the tensor")
+        if not 0 <= rank < self.world:
+            raise ValueError(f"cannot {verb} rank {rank}: ranks go from 0 to {self.world - 1}")

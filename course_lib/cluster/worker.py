@@ -1,0 +1,175 @@
+"""The worker's side of a launch: a process that waits for a function, joins gloo, runs it and sends back its result."""
+
+import ctypes
+import faulthandler
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from io import TextIOWrapper
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from course_lib.cluster import failures, transport
+
+RELEASE = b""  # the parent has every rank's result: the group can go
+READY, REPORT, RESULT, RAISED = b"ready", b"report", b"result", b"raised"
+
+# After its result a worker stays in the group until the others have theirs, for this many seconds at most: closing its
+# connections then tells a rank that still waits for it that nobody will come.
+LINGER = 1.0
+_FRESH_SEED = torch.default_generator.initial_seed()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker needs to know to join a launch."""
+
+    rank: int
+    world: int
+    port: int
+    prefix: str
+    timeout: float
+    path: list[str]
+    folder: str
+
+
+@dataclass
+class _Pipe:
+    """The way to the parent; threads of the worker's function may report too, so messages are sent one at a time."""
+
+    connection: Connection
+    lock: threading.Lock
+    rank: int = -1
+    in_process: bool = False  # whether this process is a worker at all
+    in_launch: bool = False
+
+    def send(self, kind: bytes, payload: bytes | memoryview = b"") -> None:
+        with self.lock:
+            self.connection.send_bytes(kind)
+            self.connection.send_bytes(payload)
+
+
+_parent: _Pipe | None = None
+
+
+def current_rank() -> int | None:
+    """Return this worker's rank, None outside a launched worker."""
+    return _parent.rank if _parent is not None else None
+
+
+def report(value: Any) -> None:
+    """Hand `value` to the launch's `on_report` while the worker goes on; outside a launched worker, do nothing."""
+    if _parent is not None and _parent.in_launch:
+        _parent.send(REPORT, transport.dumps(value))
+
+
+def main(tasks: Connection, output: Connection, stacks: Connection, parent: int) -> None:
+    """Serve launches until the parent closes `tasks` or dies."""
+    global _parent
+    _die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Jupyter interrupts the whole process group; the parent decides
+    faulthandler.register(signal.SIGUSR1, file=stacks.fileno(), all_threads=True)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    torch.set_num_threads(1)
+    # A learner's `import torch.distributed` has initialised nothing yet: do the slow first steps before work comes.
+    os.environ["GLOO_SOCKET_IFNAME"] = transport.LOOPBACK_INTERFACE
+    for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
+    silence = os.open(os.devnull, os.O_WRONLY)
+    _speak_to(silence)
+    _parent = _Pipe(tasks, threading.Lock())
+    try:
+        _parent.send(READY)
+        while True:
+            settings = tasks.recv_bytes()
+            if settings == RELEASE:
+                continue
+            _speak_to(output.fileno())
+            kind, payload = _serve(transport.loads(settings), tasks)
+            _speak_to(silence)
+            _parent.in_launch = False
+            _parent.send(kind, payload)
+            del payload
+            if kind == RESULT:
+                tasks.poll(LINGER)
+            if dist.is_initialized():
+                dist.destroy_process_group()
+    except (EOFError, OSError):
+        os._exit(0)  # the parent is gone or done; a thread that the launched function left behind must not keep us
+
+
+def _serve(settings: Settings, tasks: Connection) -> tuple[bytes, memoryview]:
+    """Run one function; return the kind of answer and the answer."""
+    assert _parent is not None
+    common, own = tasks.recv_bytes(), tasks.recv_bytes()
+    try:
+        _prepare(settings)
+        _parent.rank, _parent.in_launch = settings.rank, True
+        store = dist.TCPStore("127.0.0.1", settings.port, is_master=False, wait_for_workers=False)
+        dist.init_process_group(
+            "gloo", store=dist.PrefixStore(settings.prefix, store), rank=settings.rank, world_size=settings.world,
+            timeout=timedelta(seconds=settings.timeout),
+        )  # fmt: skip
+        fn, args = transport.loads(common)
+        args += transport.loads(own)
+        del common, own
+        result = fn(*args)
+        return RESULT, _packed(result)
+    except BaseException as error:  # noqa: BLE001 (it is the parent's)
+        return RAISED, failures.pack(error, own_files=(__file__,))
+
+
+def _packed(result: Any) -> memoryview:
+    try:
+        return transport.dumps(result)
+    except Exception as error:  # noqa: BLE001 (pickling may raise anything)
+        raise TypeError(
+            f"the result, a {type(result).__name__}, cannot be sent back ({error}): return numbers, tensors or "
+            "plain containers of them"
+        ) from None
+
+
+def _prepare(settings: Settings) -> None:
+    """Make this process look like a fresh one in the parent's place, whatever ran here before."""
+    sys.path[:] = settings.path
+    with suppress(OSError):
+        os.chdir(settings.folder)
+    torch.set_num_threads(1)
+    torch.manual_seed(_FRESH_SEED)
+    random.seed(settings.rank)
+
+
+def _speak_to(descriptor: int) -> None:
+    """Send what this process writes, from Python or from C, to `descriptor`."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+
+
+def _die_with(parent: int) -> None:
+    """Let this process end with its parent, however that ends and whatever this one is doing."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
