@@ -197,7 +197,12 @@ class _Worker:
         if not self.is_server:
             return bool(self.wire.take(0, "control").item())
         decision = torch.tensor([reached], dtype=torch.uint8)
-        finish([self.wire.post(decision, worker, "control", SERVER, f"process {worker}") for worker in range(1, self.world)])
+        finish(
+            [
+                self.wire.post(decision, worker, "control", SERVER, f"process {worker}")
+                for worker in range(1, self.world)
+            ]
+        )
         return reached
 
     def _client_accuracy(self, theta: Tensor) -> dict[int, float]:

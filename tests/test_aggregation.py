@@ -16,7 +16,9 @@ updates = arrays.arrays(
 def test_the_weighted_mean_is_numpys_average(values: np.ndarray, data: st.DataObject) -> None:
     weights = data.draw(st.lists(st.integers(1, 10_000), min_size=len(values), max_size=len(values)))
     ours = weighted_mean(torch.from_numpy(values), weights).numpy()
-    np.testing.assert_allclose(ours, np.average(values.astype(np.float64), axis=0, weights=weights), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        ours, np.average(values.astype(np.float64), axis=0, weights=weights), rtol=1e-6, atol=1e-7
+    )
 
 
 @given(updates, st.data())

@@ -48,7 +48,9 @@ def whole_batch_sgd(train: Dataset, clients: list[np.ndarray], plan: Plan, seed:
     return parameters_to_vector(model.parameters()).detach()
 
 
-def train_with_ddp(module: nn.Module, steps: int, learning_rate: float, pieces: list[list[tuple[Tensor, Tensor]]]) -> Tensor:
+def train_with_ddp(
+    module: nn.Module, steps: int, learning_rate: float, pieces: list[list[tuple[Tensor, Tensor]]]
+) -> Tensor:
     """Runs in each worker: torch's DistributedDataParallel on the batches of this rank."""
     rank, world = cluster.join()
     model = nn.parallel.DistributedDataParallel(module)
@@ -185,9 +187,7 @@ def test_a_run_stops_at_the_accuracy_it_was_asked_for(digits: tuple[Dataset, Dat
     train, test = digits
     clients = data.partitions.iid(train.y, 4)
     plan = plans.fedavg(rounds=50, participation=1.0, epochs=1)
-    one, two = (
-        rounds.fit(MODEL, train, clients, plan, test=test, stop_at=0.85, workers=workers) for workers in (1, 2)
-    )
+    one, two = (rounds.fit(MODEL, train, clients, plan, test=test, stop_at=0.85, workers=workers) for workers in (1, 2))
     assert one.accuracy >= 0.85 and len(one.history) < 50
     assert one.rounds_to(0.85) == two.rounds_to(0.85) == len(one.history)
     assert one.rounds_to(0.9999) is None

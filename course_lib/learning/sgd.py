@@ -1,6 +1,7 @@
 """What one client or worker does alone: mini-batch SGD on a flat vector of weights."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from math import ceil
 
 import torch
@@ -9,6 +10,11 @@ from torch.nn import functional
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from course_lib.learning import keys
+from course_lib.learning.tracing import Gradient, trace_gradient
+
+
+# Recording a gradient takes as long as some hundred steps, so a shape must come up this often first.
+_RECORD_AFTER = 200
 
 
 class FlatModel:
@@ -19,17 +25,26 @@ class FlatModel:
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self.theta = parameters_to_vector(self.parameters).detach().clone()
         vector_to_parameters(self.theta, self.parameters)
+        self._views = [parameter.detach() for parameter in self.parameters]
+        self._steps: Counter[torch.Size] = Counter()
+        self._recorded: dict[torch.Size, Gradient | None] = {}
 
-    def gradient(self, x: Tensor, y: Tensor) -> list[Tensor]:
+    def gradient(self, x: Tensor, y: Tensor) -> Sequence[Tensor]:
         """Return the gradient of the mean cross-entropy over the batch, one tensor a parameter."""
         loss = functional.cross_entropy(self.module(x), y)
-        return list(torch.autograd.grad(loss, self.parameters))
+        return torch.autograd.grad(loss, self.parameters)
 
     def step(self, x: Tensor, y: Tensor, learning_rate: float) -> None:
         """Take one SGD step on the batch `x: (b, *shape)`, `y: (b,)`."""
-        gradient = self.gradient(x, y)
-        with torch.no_grad():
-            torch._foreach_add_(self.parameters, gradient, alpha=-learning_rate)
+        self._steps[x.shape] += 1
+        if self._steps[x.shape] == _RECORD_AFTER:
+            self._recorded[x.shape] = trace_gradient(self.module, x, y)
+        recorded = self._recorded.get(x.shape)
+        if recorded is None:
+            torch._foreach_add_(self._views, self.gradient(x, y), alpha=-learning_rate)
+        else:
+            with torch.inference_mode():
+                torch._foreach_add_(self._views, recorded(x, y, *self._views), alpha=-learning_rate)
 
 
 def steps_an_epoch(examples: int, batch_size: int | None) -> int:

@@ -14,7 +14,10 @@ def dataset(n: int, classes: int, seed: int = 0) -> Dataset:
     generator = torch.Generator().manual_seed(seed)
     y = torch.cat([torch.arange(classes), torch.randint(classes, (n - classes,), generator=generator)])
     return Dataset(
-        name="made", x=torch.randn(n, 6, generator=generator), y=y, classes=tuple(str(label) for label in range(classes))
+        name="made",
+        x=torch.randn(n, 6, generator=generator),
+        y=y,
+        classes=tuple(str(label) for label in range(classes)),
     )
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from copy import deepcopy
 
 import pytest
@@ -94,3 +95,45 @@ def test_another_key_shuffles_another_way(key: tuple[int, ...]) -> None:
     order = [b.tolist() for _, b in sgd.batches(y.float().unsqueeze(1), y, 100, 0, 1, key)]
     reference = [b.tolist() for _, b in sgd.batches(y.float().unsqueeze(1), y, 100, 0, 1, (7, 7))]
     assert order != reference
+
+
+class Careful(nn.Module):
+    """A module whose Python code looks at a value that it computed, which cannot be recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.layer(x.flatten(1))
+        return scores if scores.sum().item() < 1e9 else scores / 2
+
+
+class Dropping(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(64, 30), nn.ReLU(), nn.Dropout(0.5), nn.Linear(30, 10))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: models.mlp((20, 20)).build((1, 8, 8), 10), lambda: models.lenet().build((1, 8, 8), 10),
+    lambda: models.logistic().build((1, 8, 8), 10), Careful, Dropping,
+])  # fmt: skip
+def test_the_recorded_gradient_takes_the_same_steps_as_autograd_to_the_bit(
+    make: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = shard(64)
+    torch.manual_seed(0)
+    start = make()
+
+    def train(record_after: int) -> sgd.FlatModel:
+        monkeypatch.setattr(sgd, "_RECORD_AFTER", record_after)
+        torch.manual_seed(1)
+        flat = sgd.FlatModel(deepcopy(start))
+        sgd.local_update(flat, x, y, 0.1, 8, 0, 40, (0,))
+        return flat
+
+    plain, recorded = train(1000), train(5)
+    assert torch.equal(plain.theta, recorded.theta)
+    assert not plain._recorded
+    (gradient,) = recorded._recorded.values()
+    assert (gradient is None) == isinstance(start, Careful)
