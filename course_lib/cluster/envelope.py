@@ -1,12 +1,15 @@
 """The header that travels before every message of a Channel: what follows, from whom, to whom."""
 
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 HEADER_BYTES = 256  # of every message, on top of its payload; not counted as traffic
+PACKET_BYTES = 4096  # what is sent first: the header, and behind it a payload that fits in, which saves a second trip
+ROOM = PACKET_BYTES - HEADER_BYTES
 _MAX_DIMENSIONS = 8
 _FIXED = struct.Struct("<BBBBBxxx8q")  # lengths of kind, sender and receiver; dtype; dimensions; shape
 _TEXT_BYTES = HEADER_BYTES - _FIXED.size
@@ -16,8 +19,7 @@ _DTYPES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What a receiver has to know about a message."""
 
     kind: str
@@ -28,8 +30,8 @@ class Envelope:
 
 
 @lru_cache(maxsize=4096)
-def seal(envelope: Envelope) -> bytes:
-    """Return the header's bytes. Raises ValueError for a tensor or for names that do not fit in."""
+def seal(envelope: Envelope) -> Tensor:
+    """Return the packet with the header in front, to be sent and not to be changed: equal messages share it. Raises ValueError for a tensor or for names that do not fit in."""
     if envelope.dtype not in _DTYPES:
         raise ValueError(f"a channel cannot send {envelope.dtype}: convert the tensor, for example with .float()")
     if len(envelope.shape) > _MAX_DIMENSIONS:
@@ -42,7 +44,8 @@ def seal(envelope: Envelope) -> bytes:
         )
     shape = envelope.shape + (0,) * (_MAX_DIMENSIONS - len(envelope.shape))
     fixed = _FIXED.pack(*map(len, texts), _DTYPES.index(envelope.dtype), len(envelope.shape), *shape)
-    return (fixed + b"".join(texts)).ljust(HEADER_BYTES, b"\0")
+    header = (fixed + b"".join(texts)).ljust(PACKET_BYTES, b"\0")
+    return torch.frombuffer(bytearray(header), dtype=torch.uint8)
 
 
 @lru_cache(maxsize=4096)

@@ -1,10 +1,13 @@
 """Every message between participants, counted where it leaves and where it enters, and where the time went."""
 
+import time
+from math import prod
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from course_lib.cluster.envelope import HEADER_BYTES, Envelope, seal, unseal
+from course_lib.cluster.envelope import HEADER_BYTES, PACKET_BYTES, ROOM, Envelope, seal, unseal
 from course_lib.cluster.recorder import Message, Recorder, Span
 from course_lib.cluster.timeline import frame, timeline_frame, timeline_picture, timeline_text
 
@@ -25,16 +28,18 @@ class Handle:
     def wait(self) -> None:
         """Return once the receiver has taken the message. Raises RuntimeError when it is gone or silent too long."""
         for name, work in zip(("waiting", "talking"), self._works, strict=False):
-            with self._recorder.phase(name):
-                work.wait()
+            start = time.time()
+            work.wait()
+            self._recorder.spent(name, start, time.time())
         self._works, self._kept = [], []
 
 
 class Channel:
     """Sends and receives tensors between the processes of a gloo group, and records each.
 
-    A header of HEADER_BYTES goes before each payload, so that a receiver has to know nothing but whom to listen to.
-    Time until the other side is there counts as waiting, the payload's transfer as talking.
+    A header of HEADER_BYTES goes before each payload, so that a receiver has to know nothing but whom to listen to; a
+    payload of up to PACKET_BYTES - HEADER_BYTES travels with it. Time until the header is through, that is until both
+    sides are there, counts as waiting, the transfer of a larger payload as talking.
     """
 
     def __init__(self, recorder: Recorder, group: "dist.ProcessGroup | None" = None) -> None:
@@ -46,7 +51,8 @@ class Channel:
         assert group is not None
         self.recorder, self._group = recorder, group
         self.rank, self.world = group.rank(), group.size()
-        self._headers: dict[int, Tensor] = {}
+        self._packet = torch.empty(PACKET_BYTES, dtype=torch.uint8)
+        self._packet_bytes = self._packet.numpy()
 
     def send(
         self, tensor: Tensor, to: int, *, kind: str, sender: str | None = None, receiver: str | None = None
@@ -60,25 +66,34 @@ class Channel:
         """Start sending; the tensor must not change before the handle's `wait` has returned."""
         self._check(to, "send to")
         sender, receiver = sender or f"worker {self.rank}", receiver or f"worker {to}"
-        header = seal(Envelope(kind, sender, receiver, tensor.dtype, tuple(tensor.shape)))
-        kept = [torch.frombuffer(bytearray(header), dtype=torch.uint8)]
-        if tensor.numel():
-            kept.append(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8))
-        works = [self._group.send([part], to, _TAG) for part in kept]
+        packet = seal(Envelope(kind, sender, receiver, tensor.dtype, tuple(tensor.shape)))
+        payload = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        if payload.numel() <= ROOM:
+            packet = packet.clone()
+            packet[HEADER_BYTES : HEADER_BYTES + payload.numel()] = payload
+            parts = [packet]
+        else:
+            parts = [packet, payload]
+        works = [self._group.send([part], to, _TAG) for part in parts]
         self.recorder.record(sender, receiver, kind, tensor, crossed=True)
-        return Handle(self.recorder, works, kept)
+        return Handle(self.recorder, works, parts)
 
     def recv(self, source: int, *, kind: str) -> Tensor:
         """Return the next tensor from rank `source`. Raises RuntimeError when it is not of this kind."""
         self._check(source, "receive from")
-        header = torch.empty(HEADER_BYTES, dtype=torch.uint8)
-        with self.recorder.phase("waiting"):
-            self._group.recv([header], source, _TAG).wait()
-        envelope = unseal(header.numpy().tobytes())
-        tensor = torch.empty(envelope.shape, dtype=envelope.dtype)
-        if tensor.numel():
-            with self.recorder.phase("talking"):
-                self._group.recv([tensor.reshape(-1).view(torch.uint8)], source, _TAG).wait()
+        start = time.time()
+        self._group.recv([self._packet], source, _TAG).wait()
+        arrived = time.time()
+        self.recorder.spent("waiting", start, arrived)
+        envelope = unseal(self._packet_bytes[:HEADER_BYTES].tobytes())
+        size = prod(envelope.shape) * envelope.dtype.itemsize
+        if size <= ROOM:
+            payload = self._packet[HEADER_BYTES : HEADER_BYTES + size].clone()
+        else:
+            payload = torch.empty(size, dtype=torch.uint8)
+            self._group.recv([payload], source, _TAG).wait()
+            self.recorder.spent("talking", arrived, time.time())
+        tensor = payload.view(envelope.dtype).reshape(envelope.shape)
         if envelope.kind != kind:
             raise RuntimeError(
                 f"rank {self.rank} expected {kind!r} from rank {source}, but {envelope.sender} sent "
