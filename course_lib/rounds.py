@@ -140,7 +140,7 @@ class _Worker:
 
     def _train(self, participant: int, theta: Tensor, round_index: int) -> Tensor:
         """Return the participant's message `(d,)`: its gradient, or what its local steps changed."""
-        plan, shard, key = self.plan, self.shards[participant], (self.job.seed, "batches", participant)
+        plan, shard, key = self.plan, self.shards[participant], sgd.batch_key(self.job.seed, participant)
         first_step, steps = self._steps(participant, round_index)
         with self.recorder.phase("computing"):
             torch.manual_seed(keys.key(self.job.seed, "layers", participant, round_index))  # for dropout and its like

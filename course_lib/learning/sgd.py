@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from course_lib.data import Dataset
 from course_lib.learning import keys
 from course_lib.learning.tracing import Gradient, trace_gradient
 
@@ -72,6 +73,19 @@ def batches(
         # One gather an epoch; the batches are then slices of it, which cost nothing.
         yield from zip(x[order].split(batch_size), y[order].split(batch_size), strict=True)
         step += stop - start
+
+
+def epoch(
+    shard: Dataset, batch_size: int | None, seed: int, participant: int, number: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of one pass over a shard, in the order in which `rounds.fit` with that seed takes them."""
+    steps = steps_an_epoch(len(shard), batch_size)
+    return batches(shard.x, shard.y, batch_size, number * steps, steps, batch_key(seed, participant))
+
+
+def batch_key(seed: int, participant: int) -> tuple[int | str, ...]:
+    """Return the key of a participant's walk through its shard."""
+    return (seed, "batches", participant)
 
 
 def local_update(

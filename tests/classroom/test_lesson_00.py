@@ -1,0 +1,85 @@
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from course_lib.classroom import exercise
+
+
+def judge(name: str, answer: Any) -> tuple[str, str]:
+    outcome = exercise(name).judge(answer)
+    return outcome.status, outcome.message
+
+
+def untouched_function(weights, participants, rounds): ...  # type: ignore[no-untyped-def]
+
+
+@pytest.mark.parametrize("name", ["00.q1", "00.q2", "00.q3"])
+def test_an_untouched_answer_is_not_called_wrong(name: str) -> None:
+    assert judge(name, ...)[0] == "untouched"
+    assert judge(name, untouched_function)[0] == "untouched"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda w, p, r: 4 * w * p * r / 1e6, "one direction"),
+        (lambda w, p, r: 8 * w * p * r, "in bytes"),
+        (lambda w, p, r: 64 * w * p * r / 1e6, "megabits"),
+        (lambda w, p, r: 8 * w * p * r / 2**20, r"2\*\*20"),
+        (lambda w, p, r: 8 * w * p / 1e6, "one round"),
+        (lambda w, p, r: 2 * w * p * r / 1e6, "left out"),
+        (lambda w, p, r: 16.2848, "all three arguments"),
+        (lambda w, p, r: 1.0, "1.00 MB"),
+        (lambda w, p, r: w / 0, "ZeroDivisionError"),
+    ],
+)
+def test_each_wrong_count_of_bytes_is_told_what_is_wrong_with_it(answer: Any, said: str) -> None:
+    status, message = judge("00.q1", answer)
+    assert status == "wrong"
+    assert re.search(said, message), message
+
+
+def test_the_right_count_of_bytes_is_praised_with_the_runs_figure() -> None:
+    status, message = judge("00.q1", lambda w, p, r: 8 * w * p * r / 1_000_000)
+    assert status == "right" and "16.3 MB" in message
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda u, s: sum(u) / len(u), "plain mean"),
+        (lambda u, s: sum(a * b for a, b in zip(u, s, strict=True)), "Divide by all the images"),
+        (lambda u, s: sum(a * b for a, b in zip(u, s, strict=True)) / len(u), "number of owners"),
+        (lambda u, s: sum(a * b for a, b in zip(u, reversed(s), strict=True)) / sum(s), "wrong way round"),
+        (lambda u, s: (u[0] * s[0] + u[1] * s[1]) / (s[0] + s[1]), "not for three"),
+        (lambda u, s: 0.9, "shape"),
+        (lambda u, s: torch.tensor([7.0, 7.0]), r"\[7.0, 7.0\]"),
+    ],
+)
+def test_each_wrong_average_is_told_what_is_wrong_with_it(answer: Any, said: str) -> None:
+    status, message = judge("00.q2", answer)
+    assert status == "wrong"
+    assert re.search(said, message), message
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda u, s: sum(a * b for a, b in zip(u, s, strict=True)) / sum(s),
+        lambda u, s: np.average([part.numpy() for part in u], axis=0, weights=s),
+    ],
+)
+def test_any_right_way_to_average_is_accepted(answer: Any) -> None:
+    assert judge("00.q2", answer)[0] == "right"
+
+
+@pytest.mark.parametrize(("answer", "status", "said"), [
+    (8, "right", "round 8"), (8.0, "right", "round 8"), (7, "wrong", "11.4"), (7.73, "wrong", "whole"), (9, "wrong", "14.7"),
+    ("eight", "wrong", "eight"),
+])  # fmt: skip
+def test_the_break_even_is_the_first_round_that_is_dearer(answer: Any, status: str, said: str) -> None:
+    found, message = judge("00.q3", answer)
+    assert found == status and said in message
