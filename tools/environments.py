@@ -1,0 +1,116 @@
+"""Write environment.yml and binder/ from pyproject.toml and requirements.lock, so that every way in installs the same.
+
+`make lock` runs this after pinning; `python tools/environments.py` runs it alone.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CPU_TORCH = "https://download.pytorch.org/whl/cpu"
+WRITTEN_BY = "# Written by `make lock` from pyproject.toml and requirements.lock: change those instead."
+
+# uv repeats on every line what pyproject's [tool.uv] environments say once.
+_SYSTEMS = r"\(sys_platform == 'darwin' or sys_platform == 'linux' or sys_platform == 'win32'\)"
+_ALWAYS = re.compile(rf" and {_SYSTEMS}|{_SYSTEMS} and |{_SYSTEMS}|python_full_version < '3\.12' and |"
+                     r" and python_full_version < '3\.12'|python_full_version < '3\.12'")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One line of the lock: a version, where it applies ("" is everywhere) and the packages that asked for it."""
+
+    name: str
+    version: str
+    marker: str
+    parents: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{self.name}=={self.version}" + (f" ; {self.marker}" if self.marker else "")
+
+
+def tidy(lock: str) -> str:
+    """Return the lock without the conditions that hold wherever the course runs at all."""
+    return re.sub(r"^(\S+==\S+) ; (.*)$", _without_what_always_holds, lock, flags=re.MULTILINE)
+
+
+def _without_what_always_holds(line: re.Match[str]) -> str:
+    marker = _ALWAYS.sub("", line[2])
+    return f"{line[1]} ; {marker}" if marker else line[1]
+
+
+def pins(lock: str) -> list[Pin]:
+    """Return the lock's lines, in their order.
+
+    Raises ValueError if a line is not a pin: nothing in the lock may float.
+    """
+    found = []
+    for entry in re.split(r"\n(?=\S)", lock.strip()):
+        head, *origins = entry.splitlines()
+        if head.startswith("#"):
+            continue
+        if not (match := re.fullmatch(r"([a-z0-9-]+)==([^ ;]+)(?: ; (.+))?", head)):
+            raise ValueError(f"requirements.lock has {head!r}, which pins nothing: make it anew with `make lock`")
+        parents = (origin.strip(" #").removeprefix("via").strip() for origin in origins)
+        found.append(Pin(match[1], match[2], match[3] or "", frozenset(parents) - {""}))
+    return found
+
+
+def runtime(project: dict[str, list[str]], lock: list[Pin]) -> list[Pin]:
+    """Return what running the course needs: `project`'s dependencies and, in turn, all that they asked for."""
+    direct = (re.split(r"[^A-Za-z0-9._-]", dependency, maxsplit=1)[0] for dependency in project["dependencies"])
+    wanted = {re.sub(r"[._-]+", "-", name).lower() for name in direct}
+    while more := {pin.name for pin in lock if pin.parents & wanted} - wanted:
+        wanted |= more
+    return [pin for pin in lock if pin.name in wanted]
+
+
+def requirements(needed: list[Pin]) -> list[str]:
+    """Return the lines that install `needed` with pip, torch in its build without GPU libraries."""
+    lines = [f"--extra-index-url {CPU_TORCH}"]
+    for pin in needed:
+        if pin.name == "torch":
+            lines.append(f"torch=={pin.version}+cpu ; sys_platform == 'linux'")
+            lines.append(f"torch=={pin.version} ; sys_platform != 'linux'")
+        else:
+            lines.append(str(pin))
+    return lines
+
+
+def environment_yml(name: str, needed: list[Pin]) -> str:
+    """Return the conda environment, which installs the course from the folder that holds the file."""
+    pip_lines = "".join(f'      - "{line}"\n' for line in [*requirements(needed), "-e ."])
+    return (
+        f"{WRITTEN_BY}\nname: {name}\nchannels:\n  - conda-forge\ndependencies:\n"
+        f"  - python=3.11\n  - pip\n  - pip:\n{pip_lines}"
+    )
+
+
+def files(pyproject: str, lock: str) -> dict[str, str]:
+    """Return the text of every derived file, by its path from the root."""
+    project = tomllib.loads(pyproject)["project"]
+    needed = runtime(project, pins(lock))
+    return {
+        "environment.yml": environment_yml(project["name"], needed),
+        "binder/runtime.txt": "python-3.11\n",
+        "binder/requirements.txt": "\n".join([WRITTEN_BY, *requirements(needed), ""]),
+        # The packages come with requirements.txt: Binder keeps that layer for as long as the lock stays the same.
+        "binder/postBuild": f"#!/bin/sh\n{WRITTEN_BY}\npip install --no-deps --no-build-isolation -e .\n",
+    }
+
+
+def main() -> None:
+    """Tidy the lock and write every derived file."""
+    lock = ROOT / "requirements.lock"
+    lock.write_text(tidy(lock.read_text()))
+    for name, text in files((ROOT / "pyproject.toml").read_text(), lock.read_text()).items():
+        path = ROOT / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    (ROOT / "binder" / "postBuild").chmod(0o755)
+
+
+if __name__ == "__main__":
+    main()
