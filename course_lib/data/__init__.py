@@ -1,0 +1,7 @@
+"""Data sets, embedded and downloaded, and the ways in which clients come to differ."""
+
+from course_lib.data import partitions
+from course_lib.data.dataset import Dataset, from_arrays
+from course_lib.data.sources import load, names
+
+__all__ = ["Dataset", "from_arrays", "load", "names", "partitions"]

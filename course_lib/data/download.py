@@ -1,0 +1,138 @@
+"""Files from the internet: fetched once, checked, and never half read.
+
+MNIST: LeCun et al. 1998. Fashion-MNIST: Xiao et al. 2017, arXiv 1708.07747. CIFAR-10: Krizhevsky 2009. The checksums are
+those that the publishers give.
+"""
+
+import gzip
+import os
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+_IDX = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+_CLOTHES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+_THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_CIFAR = "cifar-10-binary.tar.gz"
+
+
+class DownloadError(RuntimeError):
+    """A data set's file could not be had, or is not the file that was published."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A published data set: `mirrors` (folders, tried in turn), `md5` of each file, and what to use without internet."""
+
+    mirrors: tuple[str, ...]
+    md5: Mapping[str, str]
+    classes: tuple[str, ...]
+    embedded: str
+
+
+def _idx_files(*checksums: str) -> Mapping[str, str]:
+    return dict(zip(_IDX, checksums, strict=True))
+
+
+DATASETS: dict[str, Remote] = {
+    "mnist": Remote(
+        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+        _idx_files(
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+        tuple("0123456789"), "mnist5k",
+    ),
+    "fashion_mnist": Remote(
+        ("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"),
+        _idx_files(
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+        _CLOTHES, "mnist5k",
+    ),
+    "cifar10": Remote(
+        ("https://www.cs.toronto.edu/~kriz/",), {_CIFAR: "c32a1d4ab5d03f1284b67883e8d87530"}, _THINGS, "digits"
+    ),
+}  # fmt: skip
+
+
+def fetch(name: str) -> tuple[Arrays, Arrays]:
+    """Return ((train pixels, train labels), (test pixels, test labels)) as bytes, pixels `(n, channels, height, width)`.
+
+    Files are kept in COURSE_DATA_DIR or the user's cache. COURSE_DATA_MIRROR names a folder on the web to try first, such as
+    a lab's own server. Raises DownloadError, naming the file, the reason and what to do.
+    """
+    remote = DATASETS[name]
+    files = {file: _file(name, remote, file) for file in remote.md5}
+    if name == "cifar10":
+        return _read_cifar(files[_CIFAR])
+    images, labels, test_images, test_labels = (_read_idx(files[file]) for file in _IDX)
+    return (images[:, None], labels), (test_images[:, None], test_labels)
+
+
+def _file(name: str, remote: Remote, file: str) -> Path:
+    """Return the path of a checked file, from the cache or else from the first mirror that has it."""
+    import pooch
+
+    folder = Path(os.environ.get("COURSE_DATA_DIR") or pooch.os_cache("dml-vs-fl")) / name
+    own = os.environ.get("COURSE_DATA_MIRROR")
+    mirrors = ([own.rstrip("/") + "/"] if own else []) + list(remote.mirrors)
+    pooch.get_logger().setLevel("ERROR")  # it reports each step on stderr; the bar below is enough
+    failures = []
+    for mirror in mirrors:
+        try:
+            # pooch downloads beside the target, compares the checksum and only then moves the file into place.
+            return Path(
+                pooch.retrieve(mirror + file, known_hash=f"md5:{remote.md5[file]}", fname=file, path=folder,
+                               downloader=pooch.HTTPDownloader(progressbar=_bar(file), timeout=30))
+            )  # fmt: skip
+        except ValueError as error:  # the checksum
+            failures.append(f"{mirror}{file} is damaged or was changed ({' '.join(str(error).split())})")
+        except OSError as error:  # requests' errors are OSErrors
+            failures.append(f"{mirror}{file} could not be fetched ({type(error).__name__}: {str(error)[:150]})")
+    raise DownloadError(
+        f"the data set {name!r} is not on this machine and could not be downloaded:\n- "
+        + "\n- ".join(failures)
+        + f"\nWithout internet, use the embedded data.load({remote.embedded!r}); or put the file {file} into {folder}; or "
+        "set COURSE_DATA_MIRROR to a web address that has it. A download that broke off can simply be started again."
+    )
+
+
+def _bar(file: str) -> object:
+    import sys
+
+    from tqdm import tqdm
+
+    return tqdm(desc=file, unit="B", unit_scale=True, file=sys.stdout, leave=False)
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    with gzip.open(path) as stream:
+        content = stream.read()
+    # Two zero bytes, the type (8 = unsigned byte), the number of dimensions, then each as a big-endian integer.
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">i4", dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def _read_cifar(path: Path) -> tuple[Arrays, Arrays]:
+    # The binary version: unlike the pickled one, reading it cannot run code.
+    def read(archive: tarfile.TarFile, member: str) -> np.ndarray:
+        stream = archive.extractfile(f"cifar-10-batches-bin/{member}.bin")
+        if stream is None:
+            raise DownloadError(f"{path} has no {member}.bin: delete it and load the data set again")
+        return np.frombuffer(stream.read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+
+    with tarfile.open(path) as archive:
+        train = np.concatenate([read(archive, f"data_batch_{number}") for number in range(1, 6)])
+        test = read(archive, "test_batch")
+    return (train[:, 1:].reshape(-1, 3, 32, 32), train[:, 0]), (test[:, 1:].reshape(-1, 3, 32, 32), test[:, 0])

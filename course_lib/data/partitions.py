@@ -1,0 +1,164 @@
+"""How examples come to be spread over clients: alike, or skewed in labels, sizes or looks.
+
+Each function returns one int64 array of example indices a client. Every example is in exactly one of them. The same seed
+gives the same partition.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_lib.data.dataset import Dataset, integer_labels
+from course_lib.data.picture import describe, picture
+
+__all__ = ["by_group", "describe", "dirichlet", "feature_skew", "iid", "picture", "quantity_skew", "shards"]
+
+Labels = np.ndarray | Tensor | Sequence[int]
+_TRIES = 20
+
+
+def iid(y: Labels, clients: int, seed: int = 0) -> list[np.ndarray]:
+    """Shuffle and cut into equal parts (sizes differ by at most one): every client sees the same mixture.
+
+    Raises ValueError for labels that are not integers, or fewer than one or more clients than examples.
+    """
+    labels = _checked(y, clients)
+    return _sorted(np.array_split(_generator(seed, "iid").permutation(len(labels)), clients))
+
+
+def dirichlet(
+    y: Labels, clients: int, alpha: float, seed: int = 0, allow_empty: bool = False
+) -> list[np.ndarray]:  # fmt: skip
+    """Deal each class in proportions drawn from Dirichlet(alpha): label skew (Hsu et al. 2019, arXiv 1909.06335, and
+    Li et al. 2022, arXiv 2102.02079).
+
+    A large `alpha` gives everyone the same mixture, a small one gives each class to few clients. Draws that leave a client
+    empty are repeated; if that does not help, each empty client gets one example of the largest, unless `allow_empty`.
+    Raises ValueError as `iid` does and for an alpha that is not above 0.
+    """
+    labels = _checked(y, clients)
+    _check_positive("alpha", alpha)
+    generator = _generator(seed, "dirichlet")
+    parts: list[np.ndarray] = []
+    for _ in range(_TRIES):
+        parts = _deal_classes(labels, clients, alpha, generator)
+        if allow_empty or min(map(len, parts)) > 0:
+            break
+    return _sorted(parts if allow_empty else _without_empty(parts))
+
+
+def shards(y: Labels, clients: int, shards_per_client: int = 2, seed: int = 0) -> list[np.ndarray]:
+    """Sort by label, cut into equal shards and deal each client some (McMahan et al. 2017, arXiv 1602.05629, section 3).
+
+    With two shards a client most clients hold two classes. Raises ValueError as `iid` does and where there are fewer
+    examples than shards.
+    """
+    labels = _checked(y, clients)
+    if not isinstance(shards_per_client, int) or shards_per_client < 1:
+        raise ValueError(f"shards_per_client={shards_per_client!r} must be a whole number of at least 1")
+    count = clients * shards_per_client
+    if count > len(labels):
+        raise ValueError(f"{count} shards need at least as many examples, got {len(labels)}: use fewer clients or shards")
+    generator = _generator(seed, "shards")
+    # Shuffled before the stable sort, so that a class's examples fall into its shards at random.
+    order = generator.permutation(len(labels))
+    pieces = np.array_split(order[np.argsort(labels[order], kind="stable")], count)
+    dealt = generator.permutation(count).reshape(clients, shards_per_client)
+    return _sorted([np.concatenate([pieces[piece] for piece in own]) for own in dealt])
+
+
+def quantity_skew(y: Labels, clients: int, alpha: float, seed: int = 0) -> list[np.ndarray]:
+    """Give clients sizes drawn from Dirichlet(alpha), each at least 1, and the same mixture (Li et al. 2022, arXiv 2102.02079).
+
+    Raises ValueError as `dirichlet` does.
+    """
+    labels = _checked(y, clients)
+    _check_positive("alpha", alpha)
+    generator = _generator(seed, "quantity")
+    shares = _proportions(generator, alpha, clients)
+    # One example each, the rest by share.
+    cuts = np.floor(np.cumsum(shares)[:-1] * (len(labels) - clients)).astype(int) + np.arange(1, clients)
+    return _sorted(np.split(generator.permutation(len(labels)), cuts))
+
+
+def feature_skew(dataset: Dataset, clients: int, sigma: float, seed: int = 0) -> tuple[Dataset, list[np.ndarray]]:
+    """Return the data set with noise of a client's own level added, and the partition: the same labels look different.
+
+    Client k of n gets Gaussian noise of standard deviation `sigma * k / n` (Li et al. 2022, arXiv 2102.02079, noise-based
+    feature skew, there as a variance). Raises ValueError as `iid` does and for a negative sigma.
+    """
+    if not 0 <= sigma < float("inf"):
+        raise ValueError(f"sigma={sigma} must be 0 or more and finite: it is the noise of the noisiest client")
+    parts = iid(dataset.y, clients, seed)
+    generator = _generator(seed, "noise")
+    x = dataset.x.clone()
+    for client, indices in enumerate(parts):
+        noise = generator.standard_normal((len(indices), *dataset.shape), dtype=np.float32)
+        x[torch.from_numpy(indices)] += sigma * client / clients * torch.from_numpy(noise)
+    return replace(dataset, x=x), parts
+
+
+def by_group(groups: Sequence[Hashable] | np.ndarray | Tensor) -> list[np.ndarray]:
+    """Make a client of each group, in the order in which groups first appear: `groups[i]` is where example i belongs.
+
+    Raises ValueError where there are no examples.
+    """
+    values = groups.tolist() if isinstance(groups, np.ndarray | Tensor) else list(groups)
+    if not values:
+        raise ValueError("by_group needs at least one example: pass a group for each")
+    members: dict[Hashable, list[int]] = {}
+    for index, group in enumerate(values):
+        members.setdefault(group, []).append(index)
+    return [np.array(indices, dtype=np.int64) for indices in members.values()]
+
+
+def _checked(y: Labels, clients: int) -> np.ndarray:
+    labels: np.ndarray = integer_labels(y).numpy()
+    if not isinstance(clients, int | np.integer) or isinstance(clients, bool):
+        raise ValueError(f"clients={clients!r} must be a whole number")
+    if not 1 <= clients <= len(labels):
+        raise ValueError(f"clients={clients} must lie between 1 and the number of examples, {len(labels)}")
+    return labels
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name}={value} must be above 0 and finite: 100 makes clients alike, 0.1 very different")
+
+
+def _generator(seed: int, purpose: str) -> np.random.Generator:
+    return np.random.default_rng([seed, *purpose.encode()])
+
+
+def _proportions(generator: np.random.Generator, alpha: float, clients: int) -> np.ndarray:
+    shares = generator.dirichlet([alpha] * clients)
+    if not np.isfinite(shares).all():  # alpha so small that every gamma draw underflows: one client takes it all
+        shares = np.zeros(clients)
+        shares[generator.integers(clients)] = 1.0
+    return shares
+
+
+def _deal_classes(labels: np.ndarray, clients: int, alpha: float, generator: np.random.Generator) -> list[np.ndarray]:
+    parts: list[list[np.ndarray]] = [[] for _ in range(clients)]
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        cuts = np.round(np.cumsum(_proportions(generator, alpha, clients))[:-1] * len(members)).astype(int)
+        for part, piece in zip(parts, np.split(members, cuts), strict=True):
+            part.append(piece)
+    return [np.concatenate(part) for part in parts]
+
+
+def _without_empty(parts: list[np.ndarray]) -> list[np.ndarray]:
+    parts = list(parts)
+    for client, part in enumerate(parts):
+        if not len(part):
+            largest = max(range(len(parts)), key=lambda other: len(parts[other]))
+            parts[client], parts[largest] = parts[largest][:1], parts[largest][1:]
+    return parts
+
+
+def _sorted(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [np.sort(part).astype(np.int64) for part in parts]
