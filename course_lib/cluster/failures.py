@@ -1,6 +1,7 @@
 """What went wrong in which worker: packed where it happens, judged and put into words in the parent."""
 
 import re
+import signal
 import time
 import traceback
 from dataclasses import dataclass
@@ -82,18 +83,20 @@ def raised(rank: int, failure: Failure, hint: str = "") -> WorkerError:
     return WorkerError(message, rank, "raised", text, failure.original)
 
 
-def died(rank: int, exit_code: int | None) -> WorkerError:
+def died(rank: int, exit_code: int | None, last_words: str = "") -> WorkerError:
     """Return the error for a rank whose process ended: `exit_code` is negative for a signal."""
     if exit_code is None:
         how = "its process is gone"
     elif exit_code >= 0:
         how = f"its process ended with exit code {exit_code}"
     else:
-        how = f"its process was killed by signal {-exit_code}"
-        if exit_code == -9:
-            how += " (SIGKILL: by hand, or by the operating system when memory runs out)"
-    message = f"rank {rank} died: {how}. The other workers were stopped; the next launch starts new ones."
-    return WorkerError(message, rank, "died")
+        how = f"its process was ended by {signal.Signals(-exit_code).name}"
+        if exit_code == -signal.SIGKILL:
+            how += " (sent by hand, or by the operating system when memory runs out)"
+    message = f"rank {rank} died: {how}. The workers were stopped; the next launch starts new ones."
+    if last_words:
+        message += f"\n\nRank {rank} was here:\n{last_words.rstrip()}"
+    return WorkerError(message, rank, "died", last_words)
 
 
 def hung(rank: int, timeout: float, stacks: dict[int, str]) -> WorkerError:
@@ -102,7 +105,7 @@ def hung(rank: int, timeout: float, stacks: dict[int, str]) -> WorkerError:
     others = [other for other in sorted(stacks) if other != rank]
     message = [f"rank {rank} hung: no answer within timeout={timeout:g} seconds, so the workers were stopped."]
     if others:
-        message.append(f"Waiting for it: rank {', '.join(map(str, others))}.")
+        message.append(f"Not back either: rank {', '.join(map(str, others))}.")
     message.append("If it was only slow, pass a larger timeout, or let it call cluster.report now and then.")
     if where:
         message.append(f"\nRank {rank} was here:\n{where.rstrip()}")

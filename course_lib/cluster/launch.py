@@ -1,7 +1,6 @@
 """Run a function in real processes, from a notebook as well as from a script."""
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -111,14 +110,11 @@ def _run(
     launched = _Launch(team, timeout, on_report)
     try:
         for rank, member in enumerate(team):
-            settings = worker.Settings(rank, len(team), port, prefix, timeout, list(sys.path), os.getcwd())
+            settings = worker.Settings(rank, len(team), port, prefix, timeout, pool.import_path(), os.getcwd())
             launched.start(rank, transport.dumps(settings), common, own[rank])
         return launched.collect()
     finally:
-        # Whatever ended the launch: who has not answered is in a state that nobody knows.
-        for member in team:
-            if member.busy or not member.alive():
-                workers.discard(member)
+        workers.discard_lost()  # whatever ended the launch: who has not answered is in a state that nobody knows
 
 
 class _Launch:
@@ -148,13 +144,15 @@ class _Launch:
         """Return every rank's result. Raises WorkerError for the rank that is to blame."""
         self.last_sign = time.monotonic()
         try:
-            while self.pending and not (self.failed or self.dead):
+            while self.pending and not (self.failed or self.dead or self._silent()):
                 self._look(_TICK)
-                if time.monotonic() - self.last_sign > self.timeout:
-                    raise self._hung()
-            if self.failed or self.dead:
+            self._settle()
+            if self.failed or self.dead or self.pending:
                 raise self._verdict()
         finally:
+            for rank in self.pending:
+                self.relay.feed(rank, self.team[rank].read_output())
+                self.relay.finish(rank)
             self.relay.show(everything=True)
         for member in self.team:
             member.send(worker.RELEASE)
@@ -169,9 +167,9 @@ class _Launch:
         for rank in sorted({ends[end] for end in came}):
             self.last_sign = time.monotonic()
             self._hear(rank, self.team[rank].tasks in came)
-        if not came:
-            for rank in [rank for rank in self.pending if not self.team[rank].alive()]:
-                self._bury(rank)
+        # A process that the worker started may hold its pipes open: then its end shows only here.
+        for rank in [rank for rank in self.pending if not (self.team[rank].alive() or self.team[rank].tasks.poll())]:
+            self._bury(rank)
         self.relay.show()
 
     def _hear(self, rank: int, has_message: bool) -> None:
@@ -207,27 +205,32 @@ class _Launch:
         self.pending.discard(rank)
         self.dead.append(rank)
 
-    def _verdict(self) -> WorkerError:
-        """Return the error for the rank that failed first of itself, not for those that only lost their peer."""
+    def _silent(self) -> bool:
+        return time.monotonic() - self.last_sign > self.timeout
+
+    def _settle(self) -> None:
+        """Wait a little for those that are not back: the first failure may be an echo of one that is still to come."""
         until = time.monotonic() + _SETTLE
         while self.pending and (left := until - time.monotonic()) > 0:
             self._look(min(left, _TICK))
+
+    def _verdict(self) -> WorkerError:
+        """Return the error for the rank that failed first of itself, not for those that only lost their peer."""
         first = sorted(self.failed, key=lambda rank: self.failed[rank].at)
         own = [rank for rank in first if not self.failed[rank].about_a_peer]
         if own:
             return failures.raised(own[0], self.failed[own[0]])
         if self.dead:
-            process = self.team[self.dead[0]].process
-            process.join(1)
-            return failures.died(self.dead[0], process.exitcode)
-        if self.pending and any(failure.timed_out for failure in self.failed.values()):
-            return self._hung()
+            rank, member = self.dead[0], self.team[self.dead[0]]
+            return failures.died(rank, member.exit_code(), member.stack())
+        timed_out = not first or self.failed[first[0]].timed_out
+        if self.pending and timed_out:
+            stacks = {rank: self.team[rank].stack() for rank in sorted(self.pending)}
+            return failures.hung(failures.suspect(stacks), self.timeout, stacks)
         hint = ""
         if self.results:
-            returned = ", ".join(map(str, sorted(self.results)))
-            hint = f"(rank {returned} had already returned: every rank must take part in every collective)\n"
+            back = ", ".join(map(str, sorted(self.results)))
+            hint = f"(rank {back} had already returned: every rank must take part in every collective)\n"
+        elif timed_out and len(self.team) > 1:
+            hint = "(every rank waited for another: what one sends, another must receive, in the same order)\n"
         return failures.raised(first[0], self.failed[first[0]], hint)
-
-    def _hung(self) -> WorkerError:
-        stacks = {rank: self.team[rank].stack() for rank in sorted(self.pending)}
-        return failures.hung(failures.suspect(stacks), self.timeout, stacks)

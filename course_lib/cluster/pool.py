@@ -5,24 +5,35 @@ import os
 import queue
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
+import psutil
 import torch.distributed as dist
-from loky.backend import get_context
-from loky.backend.utils import kill_process_tree
 
-from course_lib.cluster import failures, worker
+from course_lib.cluster import failures, transport
 
 _START_SECONDS = 120.0  # a cold disk may take long to give up torch
 
 # One thread a worker: a machine's cores are shared by the workers. torch's C++ warnings would land in the cell.
 _ENVIRONMENT = {
     name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-} | {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+} | {
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "GLOO_SOCKET_IFNAME": transport.LOOPBACK_INTERFACE,  # a laptop's own name may not resolve, and nobody else is to listen
+    "PYTHONIOENCODING": "utf-8:backslashreplace",
+}
+
+
+# The path comes first: the notebook may have found course_lib in a folder of its own. A fresh process knows nothing of
+# `__main__`, so that a script needs no guard and a notebook no file.
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from course_lib.cluster.worker import main; main{arguments!r}"
 
 
 class Worker:
@@ -33,20 +44,26 @@ class Worker:
         self.output, output = Pipe(duplex=False)
         self.stacks, stacks = Pipe(duplex=False)
         os.set_blocking(self.output.fileno(), False)
-        # loky starts a process that knows nothing of `__main__`: a script needs no guard, a notebook has no file.
-        self.process = get_context("loky").Process(
-            target=worker.main, args=(tasks, output, stacks, os.getpid()), env=_ENVIRONMENT
-        )
         self.ready = False
         self.busy = False
-        try:
-            self.process.start()
-        finally:
-            for end in (tasks, output, stacks):
-                end.close()
+        arguments = (tasks.fileno(), stacks.fileno(), os.getpid())
+        program = _PROGRAM.format(path=import_path(), arguments=arguments)
+        with tasks, output, stacks:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", program], env=os.environ | _ENVIRONMENT, stdin=subprocess.DEVNULL,
+                stdout=output.fileno(), stderr=output.fileno(), pass_fds=arguments[:2],
+            )  # fmt: skip
 
     def alive(self) -> bool:
-        return self.process.is_alive()
+        """Return whether the process runs."""
+        return self.process.poll() is None
+
+    def exit_code(self) -> int | None:
+        """Return how the process ended, negative for a signal; None if it has not ended after a second."""
+        try:
+            return self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            return None
 
     def send(self, *messages: bytes | memoryview) -> None:
         for message in messages:
@@ -71,12 +88,11 @@ class Worker:
         return b"".join(parts)
 
     def stack(self, seconds: float = 0.5) -> str:
-        """Return where the worker's main thread is, as text; empty if it does not answer."""
-        if not self.alive():
-            return ""
-        os.kill(self.process.pid, signal.SIGUSR1)
+        """Return where the worker's main thread is, or was when it crashed; empty if there is no telling."""
+        if self.alive():
+            os.kill(self.process.pid, signal.SIGUSR1)
         dump = b""
-        while self.stacks.poll(seconds if not dump else 0.05):
+        while self.stacks.poll(0.05 if dump else seconds):
             part = os.read(self.stacks.fileno(), 65536)
             if not part:
                 break
@@ -85,11 +101,19 @@ class Worker:
 
     def kill(self) -> None:
         """End the process, whatever it does, and those that it started."""
-        if self.process.pid is not None and self.alive():
-            kill_process_tree(self.process)
-        self.process.join()
+        with suppress(psutil.NoSuchProcess):
+            own = psutil.Process(self.process.pid)
+            for process in [*own.children(recursive=True), own] if self.alive() else []:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        self.process.wait()
         for connection in (self.tasks, self.output, self.stacks):
             connection.close()
+
+
+def import_path() -> list[str]:
+    """Return where this process looks for modules."""
+    return [str(place) for place in sys.path]
 
 
 class _Starter:
@@ -128,19 +152,24 @@ class Pool:
 
     def team(self, size: int) -> list[Worker]:
         """Return `size` ready workers, the same ones as last time where they still live."""
-        for lost in [member for member in self.workers if not member.alive()]:
-            self.discard(lost)
-        while len(self.workers) < size:
-            self._starter.call(lambda: self.workers.append(Worker()))
-        team = self.workers[:size]
-        _await_ready(team)
-        return team
+        self.discard_lost()
+        try:
+            while len(self.workers) < size:
+                self._starter.call(lambda: self.workers.append(Worker()))
+            _await_ready(self.workers[:size])
+        except BaseException:  # an interrupt too: who has not answered by now may be half-way through it
+            self.discard_lost()
+            raise
+        return self.workers[:size]
 
-    def discard(self, member: Worker) -> None:
-        """End a worker; the next launch that needs its place starts another."""
-        if member in self.workers:
-            self.workers.remove(member)
+    def discard_lost(self) -> None:
+        """End the workers that are dead, not up yet, or busy with a launch that is over."""
+        for member in [member for member in self.workers if member.busy or not member.ready or not member.alive()]:
+            self._discard(member)
+
+    def _discard(self, member: Worker) -> None:
         member.kill()
+        self.workers.remove(member)  # last: an interrupt in between leaves it to the next launch
 
     def meeting_point(self) -> tuple[int, str]:
         """Return the store's port and a prefix that no launch has used: old keys would point to closed connections."""
@@ -159,7 +188,7 @@ class Pool:
     def stop(self) -> None:
         if os.getpid() == self.owner:  # a fork of the owner must leave the workers alone
             for member in list(self.workers):
-                self.discard(member)
+                self._discard(member)
             self._store = None
 
 
@@ -175,8 +204,8 @@ def _await_ready(team: list[Worker]) -> None:
             try:
                 team[rank].receive()
             except (EOFError, OSError):
-                team[rank].process.join(1)
-                raise failures.died(rank, team[rank].process.exitcode) from None
+                said = team[rank].read_output().decode(errors="replace")
+                raise failures.died(rank, team[rank].exit_code(), said) from None
             team[rank].ready = True
 
 

@@ -49,7 +49,6 @@ class _Pipe:
     connection: Connection
     lock: threading.Lock
     rank: int = -1
-    in_process: bool = False  # whether this process is a worker at all
     in_launch: bool = False
 
     def send(self, kind: bytes, payload: bytes | memoryview = b"") -> None:
@@ -72,21 +71,19 @@ def report(value: Any) -> None:
         _parent.send(REPORT, transport.dumps(value))
 
 
-def main(tasks: Connection, output: Connection, stacks: Connection, parent: int) -> None:
-    """Serve launches until the parent closes `tasks` or dies."""
+def main(tasks_descriptor: int, stacks_descriptor: int, parent: int) -> None:
+    """Serve launches until the parent closes its end or dies."""
     global _parent
-    _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Jupyter interrupts the whole process group; the parent decides
-    faulthandler.register(signal.SIGUSR1, file=stacks.fileno(), all_threads=True)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    torch.set_num_threads(1)
-    # A learner's `import torch.distributed` has initialised nothing yet: do the slow first steps before work comes.
-    os.environ["GLOO_SOCKET_IFNAME"] = transport.LOOPBACK_INTERFACE
+    _die_with(parent)
+    faulthandler.enable(stacks_descriptor)
+    faulthandler.register(signal.SIGUSR1, stacks_descriptor)
     for stream in (sys.stdout, sys.stderr):
         assert isinstance(stream, TextIOWrapper)
-        stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
-    silence = os.open(os.devnull, os.O_WRONLY)
+        stream.reconfigure(line_buffering=True)
+    output, silence = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     _speak_to(silence)
+    tasks = Connection(tasks_descriptor)
     _parent = _Pipe(tasks, threading.Lock())
     try:
         _parent.send(READY)
@@ -94,7 +91,7 @@ def main(tasks: Connection, output: Connection, stacks: Connection, parent: int)
             settings = tasks.recv_bytes()
             if settings == RELEASE:
                 continue
-            _speak_to(output.fileno())
+            _speak_to(output)
             kind, payload = _serve(transport.loads(settings), tasks)
             _speak_to(silence)
             _parent.in_launch = False
