@@ -1,0 +1,30 @@
+"""What stands between the lesson and the learner: predictions, exercises, quizzes, pictures, verdicts.
+
+Everything that is shown has a text twin, so that it can be read aloud, compared by nbval and used outside a notebook.
+"""
+
+from course_lib.classroom import plots
+from course_lib.classroom.exercises import Exercise, Wrong, exercise
+from course_lib.classroom.explorers import explore
+from course_lib.classroom.predictions import predict, reveal
+from course_lib.classroom.progress import progress, track
+from course_lib.classroom.quizzes import Choice, Question, quiz
+from course_lib.classroom.statements import STATEMENTS
+from course_lib.classroom.verdicts import verdict
+
+__all__ = [
+    "STATEMENTS",
+    "Choice",
+    "Exercise",
+    "Question",
+    "Wrong",
+    "exercise",
+    "explore",
+    "plots",
+    "predict",
+    "progress",
+    "quiz",
+    "reveal",
+    "track",
+    "verdict",
+]

@@ -1,0 +1,122 @@
+"""Turn a knob, see what happens: a function of a few settings, redrawn at once."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from course_lib.classroom import cards
+from course_lib.classroom.plots import Picture, picture
+from course_lib.classroom.predictions import view
+
+if TYPE_CHECKING:
+    import ipywidgets
+
+# (low, high, step) is a slider, a list or a mapping label -> value is a menu, a bool is a tick box.
+Control = tuple[float, float, float] | list[Any] | dict[str, Any] | bool
+
+
+def explore(fn: Callable[..., Any], *, stored: str = "", **controls: Control) -> None:
+    """Show controls that call `fn(**settings)` and show the Picture, Figure or text that it returns.
+
+    `controls`: one for each parameter of `fn`: `(low, high, step)`, a list, a mapping label -> value, or a bool. Each starts
+    at the parameter's default, or else at its first value. `stored`: names the stored study that `fn` looks its answers up
+    in; without it, the learner is told that each change is computed on the spot, which should take less than a second.
+
+    The text twin names the controls and says what the first picture shows. Tag the cell `nbval-ignore-output`: the picture
+    is compared otherwise. Raises ValueError for controls that do not match the parameters.
+    """
+    explorer = Explorer(fn, controls, stored)
+    first = explorer.draw(**explorer.start)
+    twin = f"{explorer.invitation}\n{first.summary if isinstance(first, Picture) else first}"
+    if cards.in_notebook():
+        html = cards.card("told", explorer.invitation + " Run this cell to try it.") + as_html(first)
+        cards.show(twin, html, **view(explorer.panel()))
+    else:
+        cards.show(twin)
+
+
+class Explorer:
+    """The settings, the function and the widgets that join them; `start` holds the first value of each setting."""
+
+    def __init__(self, fn: Callable[..., Any], controls: Mapping[str, Control], stored: str = "") -> None:
+        parameters = inspect.signature(fn).parameters
+        needed = {name for name, given in parameters.items() if given.default is given.empty}
+        if not controls or not needed <= controls.keys() <= parameters.keys():
+            raise ValueError(
+                f"`{fn.__name__}` takes {', '.join(parameters) or 'nothing'}, but the controls are for: "
+                f"{', '.join(controls) or 'nothing'}"
+            )
+        self._fn, self._controls = fn, dict(controls)
+        self.start = {name: _start(control, parameters[name].default) for name, control in controls.items()}
+        how = f"Looked up in a stored study ({stored})" if stored else "Computed live, on the spot"
+        names = ", ".join(name.replace("_", " ") for name in controls)
+        self.invitation = f"Explore: change {names}. {how}."
+
+    def draw(self, **settings: Any) -> Picture | str:
+        """Return what `fn` makes of the settings. Raises TypeError for a result that cannot be shown."""
+        result = self._fn(**settings)
+        return result if isinstance(result, Picture | str) else picture(result)
+
+    def redraw(self, **settings: Any) -> str:
+        """Return HTML for the settings; an error inside `fn` is shown, since a widget would swallow it."""
+        try:
+            return as_html(self.draw(**settings))
+        except Exception as error:  # noqa: BLE001 - a widget swallows whatever its callback raises
+            return cards.card("wrong", f"This setting does not work: {type(error).__name__}: {error}")
+
+    def panel(self) -> "ipywidgets.VBox":
+        """Return the widgets: the controls, where the answers come from, and the picture."""
+        import ipywidgets as widgets
+
+        knobs = {name: _widget(control, name, self.start[name]) for name, control in self._controls.items()}
+        # An HTML widget's value is replaced as a whole: unlike an Output area it cannot mix up two quick changes.
+        screen = widgets.HTML(self.redraw(**self.start))
+
+        def refresh(_: Any) -> None:
+            screen.value = self.redraw(**{name: knob.value for name, knob in knobs.items()})
+
+        for knob in knobs.values():
+            knob.observe(refresh, names="value")
+        return widgets.VBox([widgets.HTML(cards.card("told", self.invitation)), *knobs.values(), screen])
+
+
+def as_html(shown: Picture | str) -> str:
+    """Return a picture as an `<img>` with its alternative text, or a text as it stands."""
+    if isinstance(shown, Picture):
+        return shown.html()
+    return f'<div style="white-space: pre-wrap">{cards.markup(shown)}</div>'
+
+
+def _start(control: Control, default: Any) -> Any:
+    values = list(control.values()) if isinstance(control, dict) else control
+    if isinstance(values, bool):
+        return values if default is inspect.Parameter.empty else bool(default)
+    if isinstance(values, tuple):
+        low, high, step = values
+        if not (low < high and 0 < step <= high - low):
+            raise ValueError(f"a slider needs low < high and a step between, got {values}")
+        first, fits = low, default is not inspect.Parameter.empty and low <= default <= high
+    else:
+        if not values:
+            raise ValueError("a menu needs at least one value")
+        first, fits = values[0], default in values
+    return default if fits else first
+
+
+def _widget(control: Control, name: str, start: Any) -> Any:
+    import ipywidgets as widgets
+
+    common = {
+        "description": name.replace("_", " "), "style": {"description_width": "initial"},
+        "layout": widgets.Layout(width="32em"),
+    }  # fmt: skip
+    if isinstance(control, bool):
+        return widgets.Checkbox(value=start, indent=False, **common)
+    if isinstance(control, tuple):
+        whole = all(float(part).is_integer() for part in (*control, start))
+        kind = widgets.IntSlider if whole else widgets.FloatSlider
+        low, high, step = map(int, control) if whole else control
+        # Drawn when the knob is let go: a figure a pixel would fall behind the mouse.
+        return kind(value=start, min=low, max=high, step=step, continuous_update=False, **common)
+    options = list(control.items()) if isinstance(control, dict) else control
+    return widgets.Dropdown(options=options, value=start, **common)

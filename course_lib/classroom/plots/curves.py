@@ -1,0 +1,119 @@
+"""Accuracy, or any column of a history, against rounds, bytes or seconds: mean and 95% interval over seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from course_lib.classroom.plots.style import Picture, figure, line
+
+if TYPE_CHECKING:
+    from course_lib.run import Run
+
+# column: (what the axis says, scale)
+_AXES = {
+    "round": ("round", 1.0),
+    "accuracy": ("test accuracy (%)", 100.0),
+    "loss": ("test loss (nats)", 1.0),
+    "bytes_up": ("sent up (MB)", 1e-6),
+    "bytes_down": ("sent down (MB)", 1e-6),
+    "bytes_moved": ("raw data moved (MB)", 1e-6),
+    "bytes": ("all bytes sent (MB)", 1e-6),
+    "seconds": ("seconds", 1.0),
+}
+_BYTES = ("bytes_up", "bytes_down", "bytes_moved")
+
+Runs: TypeAlias = "Sequence[Run] | Mapping[str, Run | Sequence[Run]]"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line: its points in axis units, half the 95% interval at each point (0 with one seed), and its seeds."""
+
+    label: str
+    x: list[float]
+    y: list[float]
+    half: list[float]
+    seeds: int
+
+
+def curves(runs: Runs, x: str = "round", y: str = "accuracy", title: str = "", target: float | None = None) -> Picture:
+    """Draw one line for each label: the mean over its runs with the 95% interval around it.
+
+    `runs`: label -> run or runs (one a seed); a plain list is labelled by the plans' names. `x`, `y`: round, accuracy, loss,
+    seconds, bytes_up, bytes_down, bytes_moved, or bytes (all three). Where seeds differ in x (seconds, bytes), the mean x of
+    each evaluation is used. `target`: a level of y to mark, in axis units. Raises ValueError for an unknown column.
+    """
+    drawn = _curves(runs, x, y)
+    made, axes = figure(title, _AXES[x][0], _AXES[y][0])
+    for index, curve in enumerate(drawn):
+        low = [value - half for value, half in zip(curve.y, curve.half, strict=True)]
+        high = [value + half for value, half in zip(curve.y, curve.half, strict=True)]
+        look = line(index)
+        axes.plot(curve.x, curve.y, label=curve.label, markevery=max(1, len(curve.x) // 8), markersize=5, **look)
+        axes.fill_between(curve.x, low, high, color=look["color"], alpha=0.2, linewidth=0)
+    if target is not None:
+        axes.axhline(target, color="0.3", linewidth=1, linestyle=(0, (1, 2)))
+        axes.annotate(f"{target:g}", (1, target), xycoords=("axes fraction", "data"), xytext=(3, 0),
+                      textcoords="offset points", va="center", fontsize=9)  # fmt: skip
+    if len(drawn) > 1:
+        axes.legend()
+    return Picture(made, _describe(drawn, x, y, title, target))
+
+
+def describe_curves(runs: Runs, x: str = "round", y: str = "accuracy", title: str = "") -> str:
+    """Return in words what `curves` would show: where each line starts and ends, and which ends highest."""
+    return _describe(_curves(runs, x, y), x, y, title, None)
+
+
+def _curves(runs: Runs, x: str, y: str) -> list[Curve]:
+    for column in (x, y):
+        if column not in _AXES:
+            raise ValueError(f"{column!r} is no column of a history; choose from: {', '.join(_AXES)}")
+    if not isinstance(runs, Mapping):
+        grouped: dict[str, list[Run]] = {}
+        for run in runs:
+            grouped.setdefault(run.plan.name, []).append(run)
+        runs = grouped
+    labelled = {label: list(some) if isinstance(some, Sequence) else [some] for label, some in runs.items()}
+    if not labelled or not all(labelled.values()):
+        counts = {label: len(some) for label, some in labelled.items()}
+        raise ValueError(f"every label needs at least one run, got {counts}")
+    return [_curve(label, some, x, y) for label, some in labelled.items()]
+
+
+def _curve(label: str, runs: "list[Run]", x: str, y: str) -> Curve:
+    from course_lib.learning import interval
+
+    xs, ys = [_column(run, x) for run in runs], [_column(run, y) for run in runs]
+    # A run that stopped early has fewer evaluations: the mean ends where the shortest run does.
+    points = min(map(len, xs))
+    columns = [[values[point] for values in ys] for point in range(points)]
+    return Curve(
+        label,
+        [sum(values[point] for values in xs) / len(xs) for point in range(points)],
+        [sum(values) / len(values) for values in columns],
+        [interval(values).half_width if len(values) > 1 else 0.0 for values in columns],
+        len(runs),
+    )
+
+
+def _column(run: "Run", name: str) -> list[float]:
+    columns = _BYTES if name == "bytes" else (name,)
+    return [float(value) * _AXES[name][1] for value in run.history[list(columns)].sum(axis=1, skipna=False)]
+
+
+def _describe(drawn: list[Curve], x: str, y: str, title: str, target: float | None) -> str:
+    seeds = {curve.seeds for curve in drawn}
+    many = f", mean of {max(seeds)} seeds with 95% intervals" if max(seeds) > 1 else ""
+    text = [f"{title}." if title else "", f"Lines of {_AXES[y][0]} against {_AXES[x][0]}{many}."]
+    for curve in drawn:
+        margin = f" ± {curve.half[-1]:.2g}" if curve.seeds > 1 else ""
+        text.append(
+            f"{curve.label}: from {curve.y[0]:.3g} at {curve.x[0]:.3g} to {curve.y[-1]:.3g}{margin} at {curve.x[-1]:.3g}."
+        )
+        if target is not None:
+            first = next((at for at, value in zip(curve.x, curve.y, strict=True) if value >= target), None)
+            text.append(f"It does not reach {target:g}." if first is None else f"It reaches {target:g} at {first:.3g}.")
+    if len(drawn) > 1:
+        text.append(f"Highest at its end: {max(drawn, key=lambda curve: curve.y[-1]).label}.")
+    return " ".join(part for part in text if part)
