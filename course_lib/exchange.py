@@ -135,7 +135,7 @@ def all_reduce_mean(wire: Wire, messages: dict[int, Tensor], weights: Sequence[f
     for i in workers:
         for j in (j for j in own if j != i):
             pending.append(wire.post(pieces[j], wire.hosts[i], f"mean {kind}", wire.name(j), wire.name(i)))
-    for i in own:
+    for _ in own:  # every hosted worker gets its own copy
         for j in (j for j in workers if wire.hosts[j] != wire.rank):
             pieces[j] = wire.take(wire.hosts[j], f"mean {kind}")
     finish(pending)

@@ -54,12 +54,12 @@ def check_output(model: nn.Module, shape: Shape, classes: int) -> None:
     """Raise ValueError unless `model` has weights and turns a batch `(2, *shape)` into scores `(2, classes)`."""
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(f"{type(model).__name__} has no weights to train: give it at least one layer with parameters")
-    for layer in model.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            raise ValueError(
-                f"{type(model).__name__} holds a {type(layer).__name__}, whose running statistics are not weights and "
-                "would differ between workers: use GroupNorm or LayerNorm"
-            )
+    normed = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    if normed:
+        raise ValueError(
+            f"{type(model).__name__} holds a {type(normed[0]).__name__}, whose running statistics are not weights and "
+            "would differ between workers: use GroupNorm or LayerNorm"
+        )
     try:
         with torch.no_grad():
             scores = model(torch.zeros(2, *shape))

@@ -12,9 +12,8 @@ from course_lib.exchange import balanced_hosts
 from course_lib.learning import keys
 from course_lib.plans import Plan
 
-
 # The indices of the training examples that each client holds.
-Partition = Sequence[np.ndarray] | Sequence[Sequence[int]]
+Partition = Sequence[np.ndarray | Sequence[int]]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What a run leaves behind."""
 
 from dataclasses import dataclass, field
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,7 +55,7 @@ class Run:
     def accuracy(self) -> float:
         """The final model's accuracy on the test set, 0 to 1. Raises ValueError for a run without a test set."""
         final = float(self.history["accuracy"].iloc[-1]) if len(self.history) else float("nan")
-        if final != final:
+        if isnan(final):
             raise ValueError("this run was not tested: pass test=... to rounds.fit")
         return final
 
@@ -74,12 +75,10 @@ def assemble(plan: Plan, seed: int, module: nn.Module, logs: list[WorkerLog]) ->
     import numpy as np
     import pandas as pd
 
-    sent = [
-        (message, payload)
-        for log in logs
-        for message, payload in zip(log.messages, log.payloads or [None] * len(log.messages), strict=True)
-        if message.direction == "out"
-    ]
+    sent: list[tuple[Message, Tensor | None]] = []
+    for log in logs:
+        kept: list[Tensor | None] = [*log.payloads] or [None] * len(log.messages)
+        sent += [pair for pair in zip(log.messages, kept, strict=True) if pair[0].direction == "out"]
     # Stable: a process's messages keep their order within a round.
     sent.sort(key=lambda pair: pair[0].round)
     columns = ["round", "sender", "receiver", "kind", "bytes", "crossed"]

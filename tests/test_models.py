@@ -56,7 +56,7 @@ def test_a_model_whose_output_does_not_match_the_classes_is_refused_with_both_nu
 
 def test_batch_norm_is_refused_with_what_to_use_instead() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(72, 10))
-    with pytest.raises(ValueError, match="BatchNorm2d.*GroupNorm"):
+    with pytest.raises(ValueError, match=r"BatchNorm2d.*GroupNorm"):
         models.check_output(model, (1, 8, 8), 10)
 
 

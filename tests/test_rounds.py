@@ -195,8 +195,9 @@ def test_a_run_stops_at_the_accuracy_it_was_asked_for(digits: tuple[Dataset, Dat
 
 def test_progress_counts_the_rounds_up_to_the_last(digits: tuple[Dataset, Dataset]) -> None:
     train, _ = digits
+    seen: list[tuple[int, int]] = []
     for workers in (1, 2):
-        seen: list[tuple[int, int]] = []
+        seen.clear()
         rounds.fit(
             MODEL, train, uneven(train), plans.local_sgd(5, 1, 4), workers=workers, progress=lambda *at: seen.append(at)
         )

@@ -37,7 +37,7 @@ class Dataset:
         if not torch.isfinite(self.x).all():
             bad = int((~torch.isfinite(self.x.flatten(1))).any(1).nonzero()[0])
             raise ValueError(f"{self.name}: example {bad} holds NaN or infinity: drop it or fill the gap")
-        if len(self.y) and not (0 <= int(self.y.min()) and int(self.y.max()) < len(self.classes)):
+        if len(self.y) and not (int(self.y.min()) >= 0 and int(self.y.max()) < len(self.classes)):
             raise ValueError(
                 f"{self.name}: labels run from {int(self.y.min())} to {int(self.y.max())}, but {len(self.classes)} "
                 f"classes are numbered 0 to {len(self.classes) - 1}"
@@ -84,7 +84,7 @@ def from_arrays(
 def integer_labels(y: "np.ndarray | Tensor | Sequence[int]") -> Tensor:
     """Return labels `(n,)` as int64. Raises ValueError for text, fractions, NaN or another shape."""
     try:
-        labels = torch.as_tensor(y)
+        labels = y if isinstance(y, Tensor) else torch.tensor(y)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"labels must be integers, got {str(y)[:60]}: number the classes from 0") from error
     if labels.dim() != 1:

@@ -15,7 +15,12 @@ import numpy as np
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
-_IDX = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+_IDX = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
 _CLOTHES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -112,7 +117,8 @@ def _bar(file: str) -> object:
 
     from tqdm import tqdm
 
-    return tqdm(desc=file, unit="B", unit_scale=True, file=sys.stdout, leave=False)
+    # The total is set when the server has told it; until then pooch needs some total to see that there is a bar.
+    return tqdm(total=1, desc=file, unit="B", unit_scale=True, file=sys.stdout, leave=False)
 
 
 def _read_idx(path: Path) -> np.ndarray:

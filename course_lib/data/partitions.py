@@ -61,7 +61,9 @@ def shards(y: Labels, clients: int, shards_per_client: int = 2, seed: int = 0) -
         raise ValueError(f"shards_per_client={shards_per_client!r} must be a whole number of at least 1")
     count = clients * shards_per_client
     if count > len(labels):
-        raise ValueError(f"{count} shards need at least as many examples, got {len(labels)}: use fewer clients or shards")
+        raise ValueError(
+            f"{count} shards need at least as many examples, got {len(labels)}: use fewer clients or shards"
+        )
     generator = _generator(seed, "shards")
     # Shuffled before the stable sort, so that a class's examples fall into its shards at random.
     order = generator.permutation(len(labels))
@@ -117,10 +119,11 @@ def by_group(groups: Sequence[Hashable] | np.ndarray | Tensor) -> list[np.ndarra
 
 def _checked(y: Labels, clients: int) -> np.ndarray:
     labels: np.ndarray = integer_labels(y).numpy()
-    if not isinstance(clients, int | np.integer) or isinstance(clients, bool):
-        raise ValueError(f"clients={clients!r} must be a whole number")
-    if not 1 <= clients <= len(labels):
-        raise ValueError(f"clients={clients} must lie between 1 and the number of examples, {len(labels)}")
+    whole = isinstance(clients, int | np.integer) and not isinstance(clients, bool)
+    if not (whole and 1 <= clients <= len(labels)):
+        raise ValueError(
+            f"clients={clients} must be a whole number between 1 and the number of examples, {len(labels)}"
+        )
     return labels
 
 

@@ -23,7 +23,9 @@ def picture(
     counts = _counts(y, clients, classes)
     labels = list(classes or map(str, range(counts.shape[1])))
     few = len(clients) <= _MANY
-    figure = Figure(figsize=(max(4.5, min(9.0, 1.6 + 0.55 * len(clients))), 1.2 + 0.28 * len(labels)), layout="constrained")
+    figure = Figure(
+        figsize=(max(4.5, min(9.0, 1.6 + 0.55 * len(clients))), 1.2 + 0.28 * len(labels)), layout="constrained"
+    )
     axes = figure.subplots()
     image = axes.imshow(counts.T, aspect="auto", cmap="Blues", vmin=0)
     figure.colorbar(image, ax=axes, label="examples")

@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, sqrt
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from course_lib.data import Dataset
+
+Values = Sequence[float] | np.ndarray
 
 _BATCH = 1024  # large enough to be quick, small enough that a CNN's activations stay far below 2 GB
 
@@ -90,7 +93,7 @@ class Interval:
         return format(self)
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def interval(values: Values, level: float = 0.95) -> Interval:
     """Return the mean with its Student t-interval, for one value a seed.
 
     Raises ValueError for fewer than two values, a value that is not finite, or a level outside (0, 1).
@@ -112,7 +115,7 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
 
 def paired_difference(
-    a: Sequence[float] | Mapping[int, float], b: Sequence[float] | Mapping[int, float], level: float = 0.95
+    a: Values | Mapping[int, float], b: Values | Mapping[int, float], level: float = 0.95
 ) -> Interval:
     """Return the interval of `a - b`, seed by seed.
 

@@ -1,7 +1,7 @@
 """What one client or worker does alone: mini-batch SGD on a flat vector of weights."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from math import ceil
 
 import torch
@@ -12,7 +12,6 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from course_lib.data import Dataset
 from course_lib.learning import keys
 from course_lib.learning.tracing import Gradient, trace_gradient
-
 
 # Recording a gradient takes as long as some hundred steps, so a shape must come up this often first.
 _RECORD_AFTER = 200
@@ -30,7 +29,7 @@ class FlatModel:
         self._steps: Counter[torch.Size] = Counter()
         self._recorded: dict[torch.Size, Gradient | None] = {}
 
-    def gradient(self, x: Tensor, y: Tensor) -> Sequence[Tensor]:
+    def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         """Return the gradient of the mean cross-entropy over the batch, one tensor a parameter."""
         loss = functional.cross_entropy(self.module(x), y)
         return torch.autograd.grad(loss, self.parameters)

@@ -5,14 +5,15 @@ operations are the same for every batch of one shape, so they are recorded once 
 the same to the bit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.fx import Graph, Node
 from torch.nn import functional
 
-Gradient = Callable[..., Sequence[Tensor]]
+Gradient = Callable[..., tuple[Tensor, ...]]
 
 
 def trace_gradient(module: nn.Module, x: Tensor, y: Tensor) -> Gradient | None:
@@ -25,7 +26,7 @@ def trace_gradient(module: nn.Module, x: Tensor, y: Tensor) -> Gradient | None:
 
     trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
 
-    def gradient(x: Tensor, y: Tensor, *parameters: Tensor) -> Sequence[Tensor]:
+    def gradient(x: Tensor, y: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
         scores = functional_call(module, dict(zip(trained, parameters, strict=True)), (x,))
         return torch.autograd.grad(functional.cross_entropy(scores, y), parameters)
 
@@ -33,7 +34,7 @@ def trace_gradient(module: nn.Module, x: Tensor, y: Tensor) -> Gradient | None:
     state = torch.get_rng_state()
     try:
         recorded = make_fx(gradient)(x, y, *leaves)
-    except Exception:  # whatever a learner's own forward raises under tracing, autograd can still run it
+    except Exception:  # noqa: BLE001 - whatever a learner's own forward raises here, autograd can still run it
         return None
     finally:
         torch.set_rng_state(state)  # recording runs the module once, and its dropout must not shift later draws
@@ -43,13 +44,15 @@ def trace_gradient(module: nn.Module, x: Tensor, y: Tensor) -> Gradient | None:
     return recorded.forward
 
 
-def _simplify(graph: torch.fx.Graph) -> None:
+def _simplify(graph: Graph) -> None:
     """Drop what changes nothing: detaching, and transposing twice in a row."""
     transpose, detach = torch.ops.aten.t.default, torch.ops.aten.detach.default
     for node in graph.nodes:
         source = node.args[0] if node.args else None
+        if not isinstance(source, Node):
+            continue
         if node.target is detach:
             node.replace_all_uses_with(source)
-        elif node.target is transpose and getattr(source, "target", None) is transpose:
+        elif node.target is transpose and source.target is transpose and isinstance(source.args[0], Node):
             node.replace_all_uses_with(source.args[0])
     graph.eliminate_dead_code()

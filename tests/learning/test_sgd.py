@@ -84,7 +84,8 @@ def test_the_whole_shard_is_one_batch_where_no_batch_size_is_given() -> None:
 
 
 def test_keys_differ_by_seed_by_purpose_and_by_order() -> None:
-    drawn = {keys.key(*parts) for parts in [(0, "a", 1), (1, "a", 0), (0, "b", 1), ("a", 0, 1), (0, "a1")]}
+    names: list[tuple[int | str, ...]] = [(0, "a", 1), (1, "a", 0), (0, "b", 1), ("a", 0, 1), (0, "a1")]
+    drawn = {keys.key(*parts) for parts in names}
     assert len(drawn) == 5
     assert keys.key(0, "a", 1) == keys.key(0, "a", 1)
 

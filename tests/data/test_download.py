@@ -1,0 +1,152 @@
+"""Downloads, from a server on loopback that serves files in their published form."""
+
+import gzip
+import hashlib
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from course_lib import data
+from course_lib.data import download
+
+RANDOM = np.random.default_rng(0)
+NOBODY = "http://127.0.0.1:9/"  # the discard port: refused at once
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(int(side).to_bytes(4, "big") for side in array.shape)
+    return gzip.compress(header + array.tobytes())
+
+
+def mnist_files() -> dict[str, bytes]:
+    arrays = [
+        RANDOM.integers(256, size=(30, 28, 28)), np.arange(30) % 10, RANDOM.integers(256, size=(20, 28, 28)), np.arange(20) % 10
+    ]  # fmt: skip
+    return dict(zip(download._IDX, [idx(array.astype(np.uint8)) for array in arrays], strict=True))
+
+
+def cifar_file() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]:
+            rows = RANDOM.integers(256, size=(4, 3073)).astype(np.uint8)
+            rows[:, 0] = [0, 1, 2, 9]
+            entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
+            entry.size = rows.nbytes
+            archive.addfile(entry, io.BytesIO(rows.tobytes()))
+    return packed.getvalue()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address of a server on loopback and the folder that it serves."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}/", folder
+        serving.shutdown()
+
+
+def publish(
+    name: str, files: dict[str, bytes], server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, *mirrors: str
+) -> None:  # fmt: skip
+    """Serve the files, and let their own checksums be the published ones."""
+    address, folder = server
+    for file, content in files.items():
+        (folder / file).write_bytes(content)
+    md5 = {file: hashlib.md5(content).hexdigest() for file, content in files.items()}
+    remote = replace(download.DATASETS[name], mirrors=mirrors or (address,), md5=md5)
+    monkeypatch.setitem(download.DATASETS, name, remote)
+    monkeypatch.setenv("COURSE_DATA_DIR", str(folder.parent / "cache"))
+    monkeypatch.delenv("COURSE_DATA_MIRROR", raising=False)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_idx_files_are_fetched_once_and_read_as_published(
+    name: str, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = mnist_files()
+    publish(name, files, server, monkeypatch)
+    train, test = data.load(name)
+    assert (len(train), len(test), train.shape) == (30, 20, (1, 28, 28))
+    raw = np.frombuffer(gzip.decompress(files["train-images-idx3-ubyte.gz"]), np.uint8)[16:].reshape(30, 28, 28)
+    np.testing.assert_allclose(train.x[:, 0].numpy() * 255, raw, atol=1e-3)
+    assert train.y.tolist() == [i % 10 for i in range(30)] and len(train.classes) == 10
+    for file in files:
+        (server[1] / file).unlink()
+    assert len(data.load(name)[0]) == 30  # now from the cache
+    assert capfd.readouterr().err == ""
+
+
+def test_cifar_is_read_from_the_binary_archive(server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    publish("cifar10", {download._CIFAR: cifar_file()}, server, monkeypatch)
+    train, test = data.load("cifar10")
+    assert (len(train), len(test), train.shape) == (20, 4, (3, 32, 32))
+    assert test.y.tolist() == [0, 1, 2, 9] and train.classes[9] == "truck"
+    assert train.x.min() >= 0 and train.x.max() <= 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "tampered"])
+def test_a_damaged_download_is_refused_and_never_kept(
+    damage: str, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = mnist_files()
+    publish("mnist", files, server, monkeypatch)
+    file = download._IDX[0]
+    content = files[file]
+    (server[1] / file).write_bytes(content[:-100] if damage == "truncated" else content[:-1] + b"x")
+    with pytest.raises(download.DownloadError, match=rf"{file} is damaged.*") as refused:
+        data.load("mnist")
+    assert download.DATASETS["mnist"].md5[file] in str(refused.value)  # what was expected ...
+    assert hashlib.md5((server[1] / file).read_bytes()).hexdigest() in str(refused.value)  # ... and what came
+    assert not (server[1].parent / "cache" / "mnist" / file).exists()
+    (server[1] / file).write_bytes(content)
+    assert len(data.load("mnist")[0]) == 30
+
+
+def test_a_half_file_in_the_cache_is_fetched_again(server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    files = mnist_files()
+    publish("mnist", files, server, monkeypatch)
+    cached = server[1].parent / "cache" / "mnist" / download._IDX[0]
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(files[download._IDX[0]][:50])
+    assert len(data.load("mnist")[0]) == 30
+    assert cached.read_bytes() == files[download._IDX[0]]
+
+
+def test_the_next_mirror_is_tried_when_the_first_does_not_answer_or_is_damaged(
+    server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish("mnist", mnist_files(), server, monkeypatch, NOBODY, server[0] + "missing/", server[0])
+    assert len(data.load("mnist")[1]) == 20
+
+
+def test_a_labs_own_mirror_comes_first(server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    publish("mnist", mnist_files(), server, monkeypatch, NOBODY)
+    monkeypatch.setenv("COURSE_DATA_MIRROR", server[0].rstrip("/"))
+    assert len(data.load("mnist")[1]) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "embedded"), [("mnist", "mnist5k"), ("fashion_mnist", "mnist5k"), ("cifar10", "digits")]
+)
+def test_without_internet_the_error_names_the_embedded_alternative(
+    name: str, embedded: str, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {download._CIFAR: b"never"} if name == "cifar10" else dict.fromkeys(download._IDX, b"never")
+    publish(name, files, server, monkeypatch, NOBODY)
+    with pytest.raises(download.DownloadError, match=rf"could not be fetched(.|\n)*data\.load\('{embedded}'\)"):
+        data.load(name)
