@@ -13,7 +13,9 @@ from course_lib.cluster import transport
 Cause = Literal["raised", "died", "hung"]
 
 # How gloo and its store complain about somebody else: a peer that is gone, or silent for longer than the time-out.
-_ABOUT_A_PEER = re.compile(r"gloo|connection (was )?(closed|reset|refused)|broken pipe|socket|timed? ?out", re.IGNORECASE)
+_ABOUT_A_PEER = re.compile(
+    r"gloo|connection (was )?(closed|reset|refused)|broken pipe|socket|timed? ?out", re.IGNORECASE
+)
 _TIME_OUT = re.compile(r"timed? ?out", re.IGNORECASE)
 # Frames of these files at the top of a stack mean that the process waits for another one.
 _WAITING_IN = re.compile(r"torch/distributed/|course_lib/cluster/")

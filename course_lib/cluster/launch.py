@@ -109,9 +109,9 @@ def _run(
     port, prefix = workers.meeting_point()
     launched = _Launch(team, timeout, on_report)
     try:
-        for rank, member in enumerate(team):
-            settings = worker.Settings(rank, len(team), port, prefix, timeout, pool.import_path(), os.getcwd())
-            launched.start(rank, transport.dumps(settings), common, own[rank])
+        for rank, own_arguments in enumerate(own):
+            settings = worker.Settings(rank, len(own), port, prefix, timeout, pool.import_path(), os.getcwd())
+            launched.start(rank, transport.dumps(settings), common, own_arguments)
         return launched.collect()
     finally:
         workers.discard_lost()  # whatever ended the launch: who has not answered is in a state that nobody knows

@@ -1,6 +1,7 @@
 """The warm pool: worker processes that outlive a launch, and one store through which they find each other."""
 
 import atexit
+import json
 import os
 import queue
 import signal
@@ -17,23 +18,22 @@ from typing import Any
 import psutil
 import torch.distributed as dist
 
-from course_lib.cluster import failures, transport
+from course_lib.cluster import failures, start, transport
 
 _START_SECONDS = 120.0  # a cold disk may take long to give up torch
 
-# One thread a worker: a machine's cores are shared by the workers. torch's C++ warnings would land in the cell.
 _ENVIRONMENT = {
-    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-} | {
+    # One thread a worker: they share the machine's cores.
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    # A machine's own name may not resolve, and nobody outside is to listen.
+    "GLOO_SOCKET_IFNAME": transport.LOOPBACK_INTERFACE,
+    # Warnings about a peer that is gone would land in the cell, next to the error that names it.
     "TORCH_CPP_LOG_LEVEL": "ERROR",
-    "GLOO_SOCKET_IFNAME": transport.LOOPBACK_INTERFACE,  # a laptop's own name may not resolve, and nobody else is to listen
     "PYTHONIOENCODING": "utf-8:backslashreplace",
 }
-
-
-# The path comes first: the notebook may have found course_lib in a folder of its own. A fresh process knows nothing of
-# `__main__`, so that a script needs no guard and a notebook no file.
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from course_lib.cluster.worker import main; main{arguments!r}"
 
 
 class Worker:
@@ -46,12 +46,12 @@ class Worker:
         os.set_blocking(self.output.fileno(), False)
         self.ready = False
         self.busy = False
-        arguments = (tasks.fileno(), stacks.fileno(), os.getpid())
-        program = _PROGRAM.format(path=import_path(), arguments=arguments)
+        pipes = {"tasks_descriptor": tasks.fileno(), "stacks_descriptor": stacks.fileno()}
+        arguments = json.dumps(pipes | {"path": import_path(), "parent": os.getpid()})
         with tasks, output, stacks:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", program], env=os.environ | _ENVIRONMENT, stdin=subprocess.DEVNULL,
-                stdout=output.fileno(), stderr=output.fileno(), pass_fds=arguments[:2],
+                [sys.executable, start.__file__, arguments], env=os.environ | _ENVIRONMENT, stdin=subprocess.DEVNULL,
+                stdout=output.fileno(), stderr=output.fileno(), pass_fds=pipes.values(),
             )  # fmt: skip
 
     def alive(self) -> bool:
@@ -152,7 +152,7 @@ class Pool:
 
     def team(self, size: int) -> list[Worker]:
         """Return `size` ready workers, the same ones as last time where they still live."""
-        self.discard_lost()
+        self._starter.call(self.discard_lost)  # there, so that it comes after what an interrupted launch left to start
         try:
             while len(self.workers) < size:
                 self._starter.call(lambda: self.workers.append(Worker()))

@@ -1,13 +1,11 @@
 """The worker's side of a launch: a process that waits for a function, joins gloo, runs it and sends back its result."""
 
-import ctypes
 import faulthandler
 import os
 import random
 import signal
 import sys
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -71,11 +69,9 @@ def report(value: Any) -> None:
         _parent.send(REPORT, transport.dumps(value))
 
 
-def main(tasks_descriptor: int, stacks_descriptor: int, parent: int) -> None:
-    """Serve launches until the parent closes its end or dies."""
+def serve(tasks_descriptor: int, stacks_descriptor: int) -> None:
+    """Carry out launches until the parent closes its end."""
     global _parent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Jupyter interrupts the whole process group; the parent decides
-    _die_with(parent)
     faulthandler.enable(stacks_descriptor)
     faulthandler.register(signal.SIGUSR1, stacks_descriptor)
     for stream in (sys.stdout, sys.stderr):
@@ -92,7 +88,7 @@ def main(tasks_descriptor: int, stacks_descriptor: int, parent: int) -> None:
             if settings == RELEASE:
                 continue
             _speak_to(output)
-            kind, payload = _serve(transport.loads(settings), tasks)
+            kind, payload = _carry_out(transport.loads(settings), tasks)
             _speak_to(silence)
             _parent.in_launch = False
             _parent.send(kind, payload)
@@ -105,7 +101,7 @@ def main(tasks_descriptor: int, stacks_descriptor: int, parent: int) -> None:
         os._exit(0)  # the parent is gone or done; a thread that the launched function left behind must not keep us
 
 
-def _serve(settings: Settings, tasks: Connection) -> tuple[bytes, memoryview]:
+def _carry_out(settings: Settings, tasks: Connection) -> tuple[bytes, memoryview]:
     """Run one function; return the kind of answer and the answer."""
     assert _parent is not None
     common, own = tasks.recv_bytes(), tasks.recv_bytes()
@@ -153,20 +149,3 @@ def _speak_to(descriptor: int) -> None:
             stream.flush()
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-
-
-def _die_with(parent: int) -> None:
-    """Let this process end with its parent, however that ends and whatever this one is doing."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    if os.getppid() != parent:  # it died before we asked
-        os._exit(1)
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from course_lib import cluster
+from course_lib.cluster import start
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,7 +24,7 @@ def worker_processes() -> Callable[..., list[psutil.Process]]:
         found = []
         for process in psutil.Process(parent).children(recursive=True):
             try:
-                if any("course_lib.cluster.worker" in part for part in process.cmdline()):
+                if start.__file__ in process.cmdline():
                     found.append(process)
             except psutil.NoSuchProcess:
                 continue

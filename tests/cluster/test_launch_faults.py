@@ -1,0 +1,319 @@
+"""Whatever happens to a worker: one clear error that names it, nothing left behind, and the next launch works."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+import torch.distributed as dist
+
+from course_lib import cluster
+from course_lib.cluster.traffic import Channel, Recorder
+
+SECONDS_TO_NOTICE = 5.0
+
+
+def rounds(count: int = 10_000) -> None:
+    """Work in step, as a training loop does, and say so from time to time."""
+    for number in range(count):
+        dist.all_reduce(torch.ones(1000))
+        if number % 10 == 0:
+            cluster.report(os.getpid())
+        time.sleep(0.002)
+
+
+def rank_1_does(deed: Callable[[], object]) -> None:
+    dist.barrier()
+    if dist.get_rank() == 1:
+        deed()
+    dist.all_reduce(torch.ones(1))
+
+
+def fail() -> None:
+    raise ValueError("the batch of rank 1 is bad")
+
+
+def wait_for_ever() -> None:
+    time.sleep(10_000)
+
+
+def spin_for_ever() -> None:
+    while True:
+        pass
+
+
+@contextmanager
+def failing(rank: int, cause: str, match: str, within: float = SECONDS_TO_NOTICE) -> Iterator[None]:
+    """Expect a WorkerError about this rank in time, after which nobody is left busy and the next launch works."""
+    cluster.launch(dist.get_rank, workers=3)  # warm, so that only noticing takes time, not starting
+    started = time.monotonic()
+    with pytest.raises(cluster.WorkerError, match=match) as caught:
+        yield
+    assert time.monotonic() - started < within
+    assert (caught.value.rank, caught.value.cause) == (rank, cause)
+    assert str(caught.value).startswith(f"rank {rank} ")
+    assert cluster.launch(dist.get_rank, workers=3) == [0, 1, 2]
+
+
+def test_the_rank_that_raised_is_named_not_those_that_lost_it():
+    with failing(1, "raised", "ValueError: the batch of rank 1 is bad"):
+        cluster.launch(rank_1_does, fail, workers=3)
+
+
+def test_an_exception_comes_with_the_worker_s_traceback_and_without_the_library_s_frames():
+    with pytest.raises(cluster.WorkerError) as caught:
+        cluster.launch(rank_1_does, fail)
+    lines = caught.value.worker_traceback.splitlines()
+    assert [line.split(", in ")[1] for line in lines if line.startswith("  File")] == ["rank_1_does", "fail"]
+    assert 'raise ValueError("the batch of rank 1 is bad")' in caught.value.worker_traceback
+    assert caught.value.worker_traceback.rstrip() in str(caught.value)
+    assert isinstance(caught.value.original, ValueError)
+
+
+def test_workers_that_only_raised_stay_warm():
+    before = cluster.launch(os.getpid)
+    with pytest.raises(cluster.WorkerError):
+        cluster.launch(rank_1_does, fail)
+    assert cluster.launch(os.getpid) == before
+
+
+def test_the_first_of_two_that_raise_is_named():
+    def both() -> None:
+        time.sleep(0.3 * dist.get_rank())
+        raise KeyError(dist.get_rank())
+
+    with failing(0, "raised", "KeyError: 0"):
+        cluster.launch(both)
+
+
+def test_a_worker_that_raises_while_another_never_comes_back_is_named_and_the_other_is_stopped():
+    def mixed() -> None:
+        if dist.get_rank() == 2:
+            raise KeyError("the answer")
+        if dist.get_rank() == 1:
+            spin_for_ever()
+        dist.barrier()
+
+    with failing(2, "raised", "KeyError: 'the answer'"):
+        cluster.launch(mixed, workers=3)
+
+
+def test_an_exception_that_cannot_travel_is_still_told():
+    class Stubborn(Exception):
+        def __init__(self, one: int, two: int) -> None:
+            super().__init__(f"{one} and {two}")
+            self.lock = threading.Lock()
+
+    def stubborn() -> None:
+        raise Stubborn(1, 2)
+
+    with failing(0, "raised", r"Stubborn: 1 and 2[\s\S]*in stubborn"):
+        cluster.launch(stubborn, workers=1)
+
+
+def test_a_result_that_cannot_travel_is_named():
+    with failing(0, "raised", "the result, a lock, cannot be sent back"):
+        cluster.launch(threading.Lock, workers=1)
+
+
+def test_a_worker_killed_in_the_middle_of_a_round_is_named():
+    killed: list[float] = []
+
+    def kill_rank_1(rank: int, pid: int) -> None:
+        if rank == 1 and not killed:
+            killed.append(time.monotonic())
+            os.kill(pid, signal.SIGKILL)
+
+    with failing(1, "died", "ended by SIGKILL"):
+        cluster.launch(rounds, workers=3, on_report=kill_rank_1)
+    assert killed
+
+
+def test_a_worker_that_ends_its_own_process_is_named():
+    with failing(1, "died", "exit code 3"):
+        cluster.launch(rank_1_does, lambda: os._exit(3), workers=3)
+
+
+def test_a_worker_that_crashes_says_where():
+    with failing(1, "died", r"SIGSEGV[\s\S]*in rank_1_does"):
+        cluster.launch(rank_1_does, lambda: ctypes.string_at(0), workers=3)
+
+
+def test_a_death_that_a_peer_reports_in_its_own_words_is_still_the_death():
+    def translated() -> None:
+        try:
+            rank_1_does(lambda: os.kill(os.getpid(), signal.SIGKILL))
+        except RuntimeError as error:
+            raise ValueError("training failed") from error
+
+    with failing(1, "died", "SIGKILL"):
+        cluster.launch(translated, workers=3)
+
+
+def test_a_worker_that_leaves_its_children_behind_is_noticed_all_the_same():
+    def abandon() -> None:
+        if os.fork() == 0:  # holds every pipe of the worker open
+            time.sleep(8)
+            os._exit(0)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with failing(0, "died", "SIGKILL"):
+        cluster.launch(abandon, workers=1)
+
+
+def test_a_worker_killed_between_launches_is_replaced(all_end):
+    before = cluster.launch(os.getpid)
+    os.kill(before[1], signal.SIGKILL)
+    all_end([psutil.Process(before[1])])
+    after = cluster.launch(os.getpid)
+    assert after[1] != before[1]
+
+
+@pytest.mark.parametrize("deed", [wait_for_ever, spin_for_ever, lambda: os.kill(os.getpid(), signal.SIGSTOP)])
+def test_a_worker_that_hangs_while_others_wait_for_it_is_named(deed):
+    with failing(1, "hung", "within timeout=1 seconds", within=1 + SECONDS_TO_NOTICE):
+        cluster.launch(rank_1_does, deed, workers=3, timeout=1)
+
+
+def test_a_hung_worker_s_place_in_the_code_is_told():
+    with pytest.raises(cluster.WorkerError) as caught:
+        cluster.launch(rank_1_does, wait_for_ever, timeout=0.5)
+    assert "time.sleep(10_000)" in caught.value.worker_traceback
+    assert caught.value.worker_traceback in str(caught.value) + "\n"
+
+
+def test_a_launch_in_which_nobody_says_anything_for_too_long_has_hung():
+    with failing(0, "hung", "within timeout=0.5 seconds", within=0.5 + SECONDS_TO_NOTICE):
+        cluster.launch(wait_for_ever, workers=1, timeout=0.5)
+
+
+def test_a_slow_launch_that_reports_now_and_then_has_not_hung():
+    def slow() -> str:
+        for _ in range(8):
+            time.sleep(0.25)
+            cluster.report("still here")
+        return "done"
+
+    assert cluster.launch(slow, workers=1, timeout=1) == ["done"]
+
+
+def test_ranks_that_all_wait_for_another_are_told_so():
+    def everybody_listens() -> None:
+        channel = Channel(Recorder())
+        channel.recv(1 - channel.rank, kind="news")
+
+    with pytest.raises(cluster.WorkerError, match="every rank waited for another"):
+        cluster.launch(everybody_listens, timeout=1)
+
+
+def test_a_rank_that_returned_too_early_is_told():
+    with failing(0, "raised", "rank 1 had already returned"):
+        cluster.launch(lambda: dist.barrier() if dist.get_rank() == 0 else None)
+
+
+def test_an_error_in_on_report_ends_the_launch_and_comes_through():
+    def refuse(_rank: int, _value: object) -> None:
+        raise LookupError("no such bar")
+
+    with pytest.raises(LookupError, match="no such bar"):
+        cluster.launch(rounds, on_report=refuse)
+    assert cluster.launch(dist.get_rank) == [0, 1]
+
+
+# What follows happens to the parent, so each parent is a script of its own.
+
+SCRIPT = """
+import os, time, torch, torch.distributed as dist
+from course_lib import cluster
+
+def busy():
+    cluster.report(os.getpid())
+    while True:
+        if dist.get_rank() == 0: dist.all_reduce(torch.ones(1))  # waits for rank 1, which works
+
+def say(rank, pid): print(pid, flush=True)
+"""
+
+
+@contextmanager
+def script(tmp_path: Path, text: str) -> Iterator["subprocess.Popen[str]"]:
+    file = tmp_path / "script.py"
+    file.write_text(SCRIPT + textwrap.dedent(text))
+    process = subprocess.Popen(
+        [sys.executable, file], stdout=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def printed_processes(process: "subprocess.Popen[str]", count: int) -> list[psutil.Process]:
+    assert process.stdout is not None
+    return [psutil.Process(int(process.stdout.readline())) for _ in range(count)]
+
+
+def test_an_interrupt_of_the_process_group_stops_the_workers_and_the_next_launch_works(tmp_path, all_end):
+    with script(
+        tmp_path,
+        """
+        try:
+            cluster.launch(busy, on_report=say)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        print(cluster.launch(dist.get_rank))
+        """,
+    ) as process:
+        workers = printed_processes(process, 2)
+        os.killpg(process.pid, signal.SIGINT)  # as Jupyter and a terminal do: workers get it too
+        all_end(workers)
+        assert process.communicate(timeout=60)[0] == "interrupted\n[0, 1]\n"
+
+
+def test_an_interrupt_while_the_workers_start_leaves_none_behind(tmp_path, worker_processes, all_end):
+    with script(
+        tmp_path,
+        """
+        try:
+            print("starting", flush=True)
+            cluster.launch(busy, on_report=say)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        print(cluster.launch(dist.get_rank))
+        """,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "starting\n"
+        while len(workers := worker_processes(process.pid)) < 2:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        all_end(workers)
+        assert process.communicate(timeout=60)[0].endswith("interrupted\n[0, 1]\n")
+
+
+@pytest.mark.parametrize("what", ["busy", "idle"])
+def test_no_worker_outlives_a_parent_that_is_killed(tmp_path, what, all_end):
+    idle = "[say(0, pid) for pid in cluster.launch(os.getpid)]; time.sleep(1000)"
+    with script(tmp_path, "cluster.launch(busy, on_report=say)" if what == "busy" else idle) as process:
+        workers = printed_processes(process, 2)
+        process.kill()
+        all_end(workers)
+
+
+def test_no_worker_outlives_a_parent_killed_while_they_start(tmp_path, worker_processes, all_end):
+    with script(tmp_path, "cluster.launch(busy)") as process:
+        while len(workers := worker_processes(process.pid)) < 2:
+            time.sleep(0.01)
+        process.kill()
+        all_end(workers)
