@@ -1,0 +1,135 @@
+"""Launches from cells of a real Jupyter kernel."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import psutil
+import pytest
+from jupyter_client import BlockingKernelClient, KernelManager
+from jupyter_client.kernelspec import KernelSpec
+
+DEFINITIONS = """
+import os, sys, time, torch, torch.distributed as dist
+from course_lib import cluster
+
+FACTOR = 3
+
+class Answer:
+    def __init__(self, value): self.value = value
+
+def work(value):
+    print("working on", value)
+    print("and complaining", file=sys.stderr)
+    os.system("echo from a program")
+    dist.barrier()
+    return Answer(value * FACTOR)
+
+def busy():
+    cluster.report(os.getpid())
+    while True:
+        dist.all_reduce(torch.ones(1))
+
+def fail():
+    raise ValueError("wrong")  # a line of the cell
+"""
+
+
+class Kernel:
+    """A kernel, and what its cells print."""
+
+    def __init__(self) -> None:
+        self.manager = KernelManager()
+        # This interpreter, whatever kernels the machine has been told about.
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        self.manager._kernel_spec = KernelSpec(argv=argv, language="python")
+        self.manager.start_kernel()
+        self.client: BlockingKernelClient = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+        self.outputs: list[tuple[str, str]] = []
+
+    def run(self, code: str, on_output: Callable[[str], None] = lambda _text: None) -> str:
+        """Execute a cell and return its standard output; raises AssertionError with its error."""
+        self.outputs = []
+
+        def keep(message: dict) -> None:
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                self.outputs.append((content["name"], content["text"]))
+                on_output(content["text"])
+
+        reply = self.client.execute_interactive(code, timeout=60, output_hook=keep)["content"]
+        if reply["status"] != "ok":
+            raise AssertionError(f"{reply['ename']}: {reply['evalue']}")
+        assert all(name == "stdout" for name, _ in self.outputs)
+        return "".join(text for _, text in self.outputs)
+
+    def processes(self) -> list[psutil.Process]:
+        return psutil.Process(self.manager.provisioner.process.pid).children(recursive=True)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        with suppress(RuntimeError):
+            self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    kernel = Kernel()
+    kernel.run(DEFINITIONS)
+    yield kernel
+    kernel.close()
+
+
+def test_functions_and_classes_typed_in_a_cell_work_and_what_they_print_reaches_it_in_order(kernel):
+    said = "[rank {0}] working on 5\n[rank {0}] and complaining\n[rank {0}] from a program\n"
+    expected = said.format(0) + said.format(1) + "[15, 15]\n"
+    for _ in range(3):
+        assert kernel.run("print([answer.value for answer in cluster.launch(work, 5)])") == expected
+
+
+def test_a_function_typed_again_is_the_one_that_runs(kernel):
+    kernel.run("FACTOR = 10")
+    assert kernel.run("print(cluster.launch(work, 5)[1].value)").endswith("50\n")
+
+
+def test_an_error_in_a_cell_s_function_shows_the_line_of_the_cell(kernel):
+    with pytest.raises(
+        AssertionError, match=r"WorkerError: rank \d raised ValueError: wrong[\s\S]*# a line of the cell"
+    ):
+        kernel.run("cluster.launch(fail)")
+
+
+def test_an_interrupted_cell_stops_its_workers_and_the_next_launch_works(kernel, all_end):
+    workers: list[psutil.Process] = []
+
+    def interrupt(text: str) -> None:
+        workers.extend(psutil.Process(int(pid)) for pid in text.split())
+        if len(workers) == 2:
+            kernel.manager.interrupt_kernel()
+
+    with pytest.raises(AssertionError, match="KeyboardInterrupt"):
+        kernel.run("cluster.launch(busy, on_report=lambda rank, pid: print(pid))", interrupt)
+    all_end(workers)
+    assert kernel.run("print(cluster.launch(dist.get_rank))") == "[0, 1]\n"
+
+
+@pytest.mark.parametrize("end", ["killed while busy", "killed while idle", "restarted"])
+def test_no_process_outlives_its_kernel(end, all_end):
+    kernel = Kernel()
+    try:
+        kernel.run(DEFINITIONS + "cluster.launch(work, 1)")
+        if end == "killed while busy":
+            kernel.client.execute("cluster.launch(busy)")
+            time.sleep(0.5)
+        processes = kernel.processes()
+        assert len(processes) == 2
+        if end == "restarted":
+            kernel.manager.shutdown_kernel()
+        else:
+            kernel.manager.provisioner.process.kill()  # the kernel alone, not its process group
+        all_end(processes)
+    finally:
+        kernel.close()
