@@ -34,12 +34,13 @@ def has_stub(function: FunctionType) -> bool:
     except (OSError, TypeError, SyntaxError):
         # Without source (typed at a prompt, or part of a longer expression) an empty body is all there is to see.
         return function.__code__.co_code == _empty.__code__.co_code
-    return any(
-        isinstance(part.body if isinstance(part, ast.Lambda) else part.value, ast.Constant)
-        and getattr(part.body if isinstance(part, ast.Lambda) else part.value, "value", None) is Ellipsis
-        for part in ast.walk(tree)
-        if isinstance(part, ast.Expr | ast.Assign | ast.AnnAssign | ast.Return | ast.Lambda)
-    )
+    if any(isinstance(part, ast.FunctionDef) and _says_nothing(part) for part in tree.body):
+        return True
+    places = (ast.Expr, ast.Assign, ast.AnnAssign, ast.Return, ast.Lambda)
+    values = [
+        part.body if isinstance(part, ast.Lambda) else part.value for part in ast.walk(tree) if isinstance(part, places)
+    ]
+    return any(isinstance(value, ast.Constant) and value.value is Ellipsis for value in values)
 
 
 def watched(answer: Any, in_place: bool = False) -> Any:
@@ -65,6 +66,14 @@ def watched(answer: Any, in_place: bool = False) -> Any:
         return result
 
     return call
+
+
+def _says_nothing(function: ast.FunctionDef) -> bool:
+    """Say whether a body holds nothing but `pass` and a docstring."""
+    return all(
+        isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+        for part in function.body
+    )
 
 
 def _describe(function: FunctionType, error: Exception) -> str:

@@ -6,6 +6,7 @@ A lesson's exercises are declared in `course_lib/classroom/lessons/lesson_NN.py`
 import functools
 import importlib
 import os
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import EllipsisType, FunctionType, ModuleType
@@ -62,7 +63,7 @@ class Exercise:
         except Raised as raised:
             return Outcome("untouched", UNTOUCHED) if raised.unfinished else Outcome("wrong", raised.message)
         except (Wrong, AssertionError) as wrong:
-            return Outcome("wrong", f"Not yet. {wrong or 'That is not the answer.'}")
+            return Outcome("wrong", f"Not yet. {str(wrong) or 'That is not the answer.'}")
         except Exception as error:  # noqa: BLE001 - whatever a strange answer leads to, the learner gets a sentence
             given = ", ".join(_short(answer) for answer in [*answers, *named.values()])
             kind = type(error).__name__
@@ -87,7 +88,8 @@ class Exercise:
 
     def solution(self) -> None:
         """Show one way to solve it."""
-        cards.show(self.code, **{"text/markdown": f"```python\n{self.code}\n```"})
+        code = textwrap.dedent(self.code)
+        cards.show(code, **{"text/markdown": f"```python\n{code}\n```"})
 
     def __repr__(self) -> str:
         return f"Exercise({self.title!r}): .check(your answer), .hint(), .solution()"

@@ -4,9 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from course_lib.classroom import cards
+from course_lib.classroom import cards, knobs
 from course_lib.classroom.plots import Picture, picture
-from course_lib.classroom.predictions import view
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -28,11 +27,8 @@ def explore(fn: Callable[..., Any], *, stored: str = "", **controls: Control) ->
     explorer = Explorer(fn, controls, stored)
     first = explorer.draw(**explorer.start)
     twin = f"{explorer.invitation}\n{first.summary if isinstance(first, Picture) else first}"
-    if cards.in_notebook():
-        html = cards.card("told", explorer.invitation + " Run this cell to try it.") + as_html(first)
-        cards.show(twin, html, **view(explorer.panel()))
-    else:
-        cards.show(twin)
+    html = cards.card("told", f"{explorer.invitation} Run this cell to try it.") + as_html(first)
+    cards.show(twin, html, **knobs.view(explorer.panel(as_html(first))))
 
 
 class Explorer:
@@ -64,13 +60,13 @@ class Explorer:
         except Exception as error:  # noqa: BLE001 - a widget swallows whatever its callback raises
             return cards.card("wrong", f"This setting does not work: {type(error).__name__}: {error}")
 
-    def panel(self) -> "ipywidgets.VBox":
-        """Return the widgets: the controls, where the answers come from, and the picture."""
+    def panel(self, first: str) -> "ipywidgets.VBox":
+        """Return the widgets: where the answers come from, the controls, and what they show, at first the HTML `first`."""
         import ipywidgets as widgets
 
         knobs = {name: _widget(control, name, self.start[name]) for name, control in self._controls.items()}
         # An HTML widget's value is replaced as a whole: unlike an Output area it cannot mix up two quick changes.
-        screen = widgets.HTML(self.redraw(**self.start))
+        screen = widgets.HTML(first)
 
         def refresh(_: Any) -> None:
             screen.value = self.redraw(**{name: knob.value for name, knob in knobs.items()})
@@ -88,35 +84,26 @@ def as_html(shown: Picture | str) -> str:
 
 
 def _start(control: Control, default: Any) -> Any:
+    if isinstance(control, bool):
+        return control if default is inspect.Parameter.empty else bool(default)
+    if isinstance(control, tuple):
+        low, high, _ = control
+        return default if default is not inspect.Parameter.empty and low <= default <= high else low
     values = list(control.values()) if isinstance(control, dict) else control
-    if isinstance(values, bool):
-        return values if default is inspect.Parameter.empty else bool(default)
-    if isinstance(values, tuple):
-        low, high, step = values
-        if not (low < high and 0 < step <= high - low):
-            raise ValueError(f"a slider needs low < high and a step between, got {values}")
-        first, fits = low, default is not inspect.Parameter.empty and low <= default <= high
-    else:
-        if not values:
-            raise ValueError("a menu needs at least one value")
-        first, fits = values[0], default in values
-    return default if fits else first
+    if not values:
+        raise ValueError("a menu needs at least one value")
+    return default if default in values else values[0]
 
 
 def _widget(control: Control, name: str, start: Any) -> Any:
     import ipywidgets as widgets
 
-    common = {
-        "description": name.replace("_", " "), "style": {"description_width": "initial"},
-        "layout": widgets.Layout(width="32em"),
-    }  # fmt: skip
+    label = name.replace("_", " ")
+    options = {"description": label, "style": {"description_width": "initial"}, "layout": widgets.Layout(width="32em")}
     if isinstance(control, bool):
-        return widgets.Checkbox(value=start, indent=False, **common)
+        return widgets.Checkbox(value=start, indent=False, **options)
     if isinstance(control, tuple):
-        whole = all(float(part).is_integer() for part in (*control, start))
-        kind = widgets.IntSlider if whole else widgets.FloatSlider
-        low, high, step = map(int, control) if whole else control
-        # Drawn when the knob is let go: a figure a pixel would fall behind the mouse.
-        return kind(value=start, min=low, max=high, step=step, continuous_update=False, **common)
-    options = list(control.items()) if isinstance(control, dict) else control
-    return widgets.Dropdown(options=options, value=start, **common)
+        # Drawn when the knob is let go: one figure for each pixel would fall behind the mouse.
+        return knobs.slider(*control, start, continuous_update=False, **options)
+    entries = list(control.items()) if isinstance(control, dict) else control
+    return widgets.Dropdown(options=entries, value=start, **options)

@@ -12,7 +12,6 @@ T = TypeVar("T")
 
 # tqdm's meter without the rate: a learner wants to know when it ends, not how many a second.
 _METER = "{percentage:3.0f}%, {elapsed} gone, {remaining} left"
-_REDRAW_SECONDS = 0.2
 
 
 def progress(total: int | None = None, label: str = "Training") -> Callable[[int, int], None]:
@@ -52,6 +51,8 @@ def track(items: Collection[T], label: str = "Working") -> Iterator[T]:
 class Bar:
     """A bar in the notebook, or one line in a terminal; nothing where output goes to a file."""
 
+    redraw_seconds = 0.2
+
     def __init__(self, total: int, label: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.label, self.done, self.closed = max(1, total), label, 0, False
         self._clock, self._started, self._drawn = clock, clock(), clock()
@@ -62,7 +63,7 @@ class Bar:
     def move_to(self, done: int) -> None:
         """Show that `done` of `total` steps are over."""
         self.done = done
-        if self._clock() - self._drawn >= _REDRAW_SECONDS and not self.closed:
+        if self._clock() - self._drawn >= self.redraw_seconds and not self.closed:
             self._drawn = self._clock()
             self._draw(self.meter())
 

@@ -1,0 +1,140 @@
+"""A guess is asked for, kept, and comes back beside the result."""
+
+import re
+from typing import Any
+
+import pytest
+from ipywidgets import Button, FloatSlider, IntSlider, RadioButtons
+
+from course_lib import classroom
+from course_lib.classroom import predictions
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "_asked", {})
+
+
+def ask_size() -> predictions.Prediction:
+    classroom.predict("size", "How large is it?", slider=(0, 10, 0.5, "MB"))
+    return predictions._asked["size"]
+
+
+def ask_winner() -> predictions.Prediction:
+    classroom.predict("winner", "Who wins?", choices=["DML", "FL"])
+    return predictions._asked["winner"]
+
+
+def test_a_question_says_in_words_what_can_be_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    ask_size()
+    ask_winner()
+    assert capsys.readouterr().out.splitlines() == [
+        "○ Your guess: How large is it? (a number from 0 to 10 MB)", "○ Your guess: Who wins? (DML / FL)",
+    ]  # fmt: skip
+
+
+def test_the_slider_and_the_button_lock_in_a_guess_that_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    prediction = ask_size()
+    _, slider, button, answer = predictions.panel(prediction).children
+    assert isinstance(slider, FloatSlider) and isinstance(button, Button)
+    slider.value = 4.5
+    assert prediction.guess is None, "moving the slider is no commitment"
+    button.click()
+    assert prediction.guess == 4.5
+    assert "Locked in: 4.5 MB" in answer.value
+    capsys.readouterr()
+    classroom.reveal("size", 3, unit="MB")
+    assert capsys.readouterr().out == "→ You guessed 4.5 MB. Measured: 3 MB. You were 1.5 MB away.\n"
+
+
+def test_the_button_asks_for_a_choice_before_it_locks_one_in() -> None:
+    prediction = ask_winner()
+    _, radio, button, answer = predictions.panel(prediction).children
+    assert isinstance(radio, RadioButtons)
+    button.click()
+    assert "Choose one first" in answer.value
+    assert prediction.guess is None
+    radio.value = "FL"
+    button.click()
+    assert prediction.guess == "FL"
+
+
+@pytest.mark.parametrize(
+    ("measured", "shown"),
+    [("FL", "✓ You guessed: FL. Measured: FL.\n"), ("DML", "◐ You guessed: FL. Measured: DML.\n")],
+)
+def test_a_choice_comes_back_beside_what_was_measured(
+    measured: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask_winner().lock("FL")
+    capsys.readouterr()
+    classroom.reveal("winner", measured)
+    assert capsys.readouterr().out == shown
+
+
+def test_both_numbers_are_written_the_same_way(capsys: pytest.CaptureFixture[str]) -> None:
+    ask_size().lock(4)
+    capsys.readouterr()
+    classroom.reveal("size", 3.14159, unit="MB", spec=".1f")
+    assert capsys.readouterr().out == "→ You guessed 4.0 MB. Measured: 3.1 MB. You were 0.9 MB away.\n"
+
+
+def test_without_a_guess_the_measurement_is_shown_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    ask_size()
+    capsys.readouterr()
+    classroom.reveal("size", 3, unit="MB")
+    classroom.reveal("a question whose cell was skipped", 3, unit="MB")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
+    assert first.startswith("→ Measured: 3 MB. You locked in no guess this time")
+
+
+def test_asking_again_forgets_the_old_guess() -> None:
+    ask_winner().lock("FL")
+    assert ask_winner().guess is None
+
+
+def test_where_solutions_are_tested_a_key_that_was_never_asked_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COURSE_STRICT_EXERCISES", "1")
+    ask_size()
+    with pytest.raises(ValueError, match="no prediction 'seize' was asked; asked so far: size"):
+        classroom.reveal("seize", 3)
+
+
+def test_a_measurement_that_is_no_choice_is_named_with_the_choices() -> None:
+    ask_winner()
+    with pytest.raises(ValueError, match="measured='both' is not one of the choices of 'winner': DML, FL"):
+        classroom.reveal("winner", "both")
+
+
+def test_a_guess_outside_the_question_is_refused() -> None:
+    with pytest.raises(ValueError, match="'nobody' is not a choice; the choices are: DML, FL"):
+        ask_winner().lock("nobody")
+    with pytest.raises(ValueError, match=re.escape("11 is off the scale from 0 to 10")):
+        ask_size().lock(11)
+
+
+def test_a_question_needs_either_choices_or_a_scale() -> None:
+    for options in ({}, {"choices": ["a", "b"], "slider": (0, 1, 1, "")}):
+        with pytest.raises(ValueError, match="'x' needs either choices"):
+            classroom.predict("x", "?", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("choices", [[], ["one"], ["same", "same"]])
+def test_choices_must_leave_a_choice(choices: list[str]) -> None:
+    with pytest.raises(ValueError, match="two or more different choices"):
+        classroom.predict("x", "?", choices=choices)
+
+
+@pytest.mark.parametrize("scale", [(1, 1, 1, ""), (0, 10, 0, ""), (0, 10, 11, "")])
+def test_a_scale_must_have_room_for_a_guess(scale: tuple[float, float, float, str]) -> None:
+    with pytest.raises(ValueError, match="low < high and a step between"):
+        classroom.predict("x", "?", slider=scale)
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "digits"), [(1, IntSlider, "d"), (0.5, FloatSlider, ".1f"), (1.0, FloatSlider, ".0f")]
+)
+def test_a_slider_shows_as_many_digits_as_its_step_has(step: float, kind: type, digits: str) -> None:
+    slider: Any = predictions.panel(predictions.Prediction("?", slider=(0, 10, step, "MB"))).children[1]
+    assert (type(slider), slider.readout_format) == (kind, digits)
