@@ -24,7 +24,7 @@ def dataset(n: int, classes: int, seed: int = 0) -> Dataset:
 @pytest.mark.parametrize("classes", [2, 5])
 def test_the_report_is_scikit_learns(classes: int) -> None:
     data, model = dataset(200, classes), models.mlp((9,)).build((6,), classes)
-    probability = model(data.x).softmax(1).detach().double().numpy()
+    probability = model(data.x).detach().double().softmax(1).numpy()
     truth, guess = data.y.numpy(), probability.argmax(1)
     areas = [average_precision_score(truth == label, probability[:, label]) for label in range(classes)]
     report = learning.report(model, data)
