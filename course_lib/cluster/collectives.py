@@ -67,13 +67,7 @@ def sum_in_order(
         partial.add_(row, alpha=weight)
     collected = gather(channel, partial, kind=kind)
     if collected is not None:
-        partial = torch.stack(collected).sum(0) if len(collected) == 1 else _added(collected)
+        for other in collected[1:]:  # the first is the root's own partial sum
+            partial += other
     broadcast(channel, partial, kind=kind)
     return partial.to(rows[0].dtype)
-
-
-def _added(tensors: list[Tensor]) -> Tensor:
-    total = tensors[0].clone()
-    for tensor in tensors[1:]:
-        total += tensor
-    return total
