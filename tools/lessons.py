@@ -49,7 +49,7 @@ def find(root: Path, names: list[str]) -> list[Path]:
     return [lesson for lesson in lessons if not names or any(lesson.stem.startswith(name) for name in names)]
 
 
-def master(lesson: Path, root: Path) -> NotebookNode:
+def master(lesson: Path) -> NotebookNode:
     """Return the lesson with its solutions in place, as a notebook that has not been run."""
     return _finish(lesson, [_solved(cell) for cell in _read(lesson)])
 

@@ -55,7 +55,7 @@ def solve(lesson: Path, root: Path) -> None:
     """Run a lesson with its solutions in place. Raises CellFailedError unless every check passes."""
     folder = root / "notebooks"
     folder.mkdir(exist_ok=True)
-    run(master(lesson, root), folder, COURSE_STRICT_EXERCISES="1")
+    run(master(lesson), folder, COURSE_STRICT_EXERCISES="1")
 
 
 def run(notebook: NotebookNode, folder: Path, **environment: str) -> None:
@@ -114,7 +114,7 @@ def _carry_out(command: str, lesson: Path, root: Path, force: bool) -> int:
         if command != "solutions":
             found = problems(lesson, root)
         if command == "check":
-            found += missing_parts(master(lesson, root))
+            found += missing_parts(master(lesson))
     except (LessonError, CellFailedError) as error:
         found = [str(error)]
     for problem in found:

@@ -97,7 +97,8 @@ def _bare_image(output: NotebookNode) -> bool:
 
 def _prose(text: str) -> str:
     text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     return re.sub(r"<[^>]+>|[|#*`-]", " ", text)
 
 
