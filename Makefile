@@ -69,10 +69,10 @@ define install
 endef
 
 $(VENV)/.setup-lab: pyproject.toml requirements.lock | $(BIN)/python
-	$(call install,)
+	$(call install,[lab])
 	@touch $@
 
-EVERYTHING := [dev,peers]
+EVERYTHING := [lab,dev,peers]
 $(VENV)/.setup-tests: pyproject.toml requirements.lock | $(BIN)/python
 	$(call install,$(EVERYTHING))
 	@touch $(VENV)/.setup-lab $@

@@ -7,15 +7,23 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
 WRITTEN_BY = "# Written by `make lock` from pyproject.toml and requirements.lock: change those instead."
 
-# uv repeats on every line what pyproject's [tool.uv] environments say once.
-_SYSTEMS = r"\(sys_platform == 'darwin' or sys_platform == 'linux' or sys_platform == 'win32'\)"
-_ALWAYS = re.compile(rf" and {_SYSTEMS}|{_SYSTEMS} and |{_SYSTEMS}|python_full_version < '3\.12' and |"
-                     r" and python_full_version < '3\.12'|python_full_version < '3\.12'")  # fmt: skip
+# Where the course runs: what holds in all of these needs no condition in the lock.
+_SUPPORTED = [
+    {"sys_platform": system, "os_name": kind, "platform_system": name, "python_full_version": python,
+     "implementation_name": "cpython", "platform_python_implementation": "CPython"}
+    for system, kind, name in (("linux", "posix", "Linux"), ("darwin", "posix", "Darwin"), ("win32", "nt", "Windows"))
+    for python in ("3.11.0", "3.11.14")
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,13 @@ class Pin:
 
 
 def tidy(lock: str) -> str:
-    """Return the lock without the conditions that hold wherever the course runs at all."""
+    """Return the lock without the conditions that hold wherever the course runs at all: uv repeats them on every line."""
     return re.sub(r"^(\S+==\S+) ; (.*)$", _without_what_always_holds, lock, flags=re.MULTILINE)
 
 
 def _without_what_always_holds(line: re.Match[str]) -> str:
-    marker = _ALWAYS.sub("", line[2])
-    return f"{line[1]} ; {marker}" if marker else line[1]
+    always = all(Marker(line[2]).evaluate(dict(environment)) for environment in _SUPPORTED)
+    return line[1] if always else line[0]
 
 
 def pins(lock: str) -> list[Pin]:
@@ -58,10 +66,10 @@ def pins(lock: str) -> list[Pin]:
     return found
 
 
-def runtime(project: dict[str, list[str]], lock: list[Pin]) -> list[Pin]:
-    """Return what running the course needs: `project`'s dependencies and, in turn, all that they asked for."""
-    direct = (re.split(r"[^A-Za-z0-9._-]", dependency, maxsplit=1)[0] for dependency in project["dependencies"])
-    wanted = {re.sub(r"[._-]+", "-", name).lower() for name in direct}
+def runtime(project: dict[str, Any], lock: list[Pin]) -> list[Pin]:
+    """Return what opening the course needs: `project`'s dependencies, JupyterLab and, in turn, all that they asked for."""
+    dependencies = [*project["dependencies"], *project["optional-dependencies"]["lab"]]
+    wanted: set[str] = {canonicalize_name(Requirement(dependency).name) for dependency in dependencies}
     while more := {pin.name for pin in lock if pin.parents & wanted} - wanted:
         wanted |= more
     return [pin for pin in lock if pin.name in wanted]
