@@ -86,13 +86,22 @@ def through_server(
     """
     pending: list[Handle | None] = []
     if wire.rank != 0:
-        for client in (client for client in cohort if wire.hosts[client] == wire.rank):
-            received = wire.take(0, "model")
-            pending.append(wire.post(train(client, received), 0, kind, wire.name(client), SERVER))
+        hosted = [client for client in cohort if wire.hosts[client] == wire.rank]
+        for client in hosted:
+            # The model crosses to a process once; there it is handed on to the other clients of the cohort.
+            if client == hosted[0]:
+                theta = wire.take(0, "model")
+            else:
+                wire.post(theta, wire.rank, "model", SERVER, wire.name(client))
+            pending.append(wire.post(train(client, theta), 0, kind, wire.name(client), SERVER))
         finish(pending)
         return None
+    reached = set()
     for client in cohort:
-        pending.append(wire.post(theta, wire.hosts[client], "model", SERVER, wire.name(client)))
+        host = wire.hosts[client]
+        if host == 0 or host not in reached:
+            pending.append(wire.post(theta, host, "model", SERVER, wire.name(client)))
+        reached.add(host)
     total = RunningMean(theta.numel())
     for client, weight in zip(cohort, weights, strict=True):
         if wire.hosts[client] == 0:
