@@ -1,6 +1,6 @@
 """Take the README's picture out of lesson 00's notebook, so that it shows what the course measured.
 
-    python -m tools.picture
+python -m tools.picture
 """
 
 import base64
@@ -26,12 +26,16 @@ def extract(notebook: Path) -> tuple[bytes, str]:
 
 
 def main() -> None:
-    """Write the picture and print its summary, for the README's alternative text."""
+    """Write the picture, and its summary into the README as alternative text."""
     (notebook,) = (ROOT / "notebooks").glob("00_*.ipynb")
     image, summary = extract(notebook)
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_bytes(image)
-    print(summary)
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(
+        re.sub(r"!\[[^]]*\]\(docs/three_ways.png\)", f"![{summary}](docs/three_ways.png)", text), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
