@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
+from torch.distributed import DistError
+
 from course_lib.cluster import transport
 
 Cause = Literal["raised", "died", "hung"]
 
 # How gloo and its store complain about somebody else: a peer that is gone, or silent for longer than the time-out.
-_ABOUT_A_PEER = re.compile(
-    r"gloo|connection (was )?(closed|reset|refused)|broken pipe|socket|timed? ?out", re.IGNORECASE
-)
+_ABOUT_A_PEER = re.compile("gloo|connectFullMesh|Application timeout", re.IGNORECASE)
 _TIME_OUT = re.compile(r"timed? ?out", re.IGNORECASE)
 # Frames of these files at the top of a stack mean that the process waits for another one.
 _WAITING_IN = re.compile(r"torch/distributed/|course_lib/cluster/")
@@ -58,7 +58,8 @@ def pack(error: BaseException, own_files: tuple[str, ...]) -> memoryview:
     # Lines are looked up where it is printed: the text of notebook cells is only known in the notebook's own process.
     trace = traceback.TracebackException(type(error), error, frames, lookup_lines=False, compact=True)
     summary = "".join(traceback.format_exception_only(error)).strip()
-    about_a_peer, timed_out = _is_about_a_peer(error), bool(_TIME_OUT.search(str(error)))
+    about_a_peer = _is_about_a_peer(error)
+    timed_out = about_a_peer and bool(_TIME_OUT.search(str(error)))
     failure = Failure(time.monotonic(), summary, about_a_peer, timed_out, trace, error)
     try:
         data = transport.dumps(failure)
@@ -72,7 +73,7 @@ def pack(error: BaseException, own_files: tuple[str, ...]) -> memoryview:
 def _is_about_a_peer(error: BaseException | None) -> bool:
     """Return whether a failure of another process started this exception, or one that it was raised from."""
     while error is not None:
-        if isinstance(error, RuntimeError | OSError) and _ABOUT_A_PEER.search(str(error)):
+        if isinstance(error, DistError) or (type(error) is RuntimeError and _ABOUT_A_PEER.search(str(error))):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -87,18 +88,28 @@ def raised(rank: int, failure: Failure, hint: str = "") -> WorkerError:
 
 def died(rank: int, exit_code: int | None, last_words: str = "") -> WorkerError:
     """Return the error for a rank whose process ended: `exit_code` is negative for a signal."""
-    if exit_code is None:
-        how = "its process is gone"
-    elif exit_code >= 0:
-        how = f"its process ended with exit code {exit_code}"
-    else:
-        how = f"its process was ended by {signal.Signals(-exit_code).name}"
-        if exit_code == -signal.SIGKILL:
-            how += " (sent by hand, or by the operating system when memory runs out)"
-    message = f"rank {rank} died: {how}. The workers were stopped; the next launch starts new ones."
+    message = f"rank {rank} died: {_end(exit_code)}. The workers were stopped; the next launch starts new ones."
     if last_words:
         message += f"\n\nRank {rank} was here:\n{last_words.rstrip()}"
     return WorkerError(message, rank, "died", last_words)
+
+
+def not_started(rank: int, seconds: float, exit_code: int | None, said: str) -> WorkerError:
+    """Return the error for a process that has not come up; `exit_code` is None if it is still trying."""
+    if exit_code is None:
+        message = f"rank {rank} did not start within {seconds:g} seconds: is the machine out of memory, or very busy?"
+        return WorkerError(f"{message}\n{said}".rstrip(), rank, "hung", said)
+    message = f"rank {rank} died while it started: {_end(exit_code)}. What it said:\n{said or '(nothing)'}"
+    return WorkerError(message.rstrip(), rank, "died", said)
+
+
+def _end(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "its process is gone"
+    if exit_code >= 0:
+        return f"its process ended with exit code {exit_code}"
+    how = f"its process was ended by {signal.Signals(-exit_code).name}"
+    return how + " (sent by hand, or by the operating system when memory runs out)" * (exit_code == -signal.SIGKILL)
 
 
 def hung(rank: int, timeout: float, stacks: dict[int, str]) -> WorkerError:

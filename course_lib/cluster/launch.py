@@ -1,9 +1,11 @@
 """Run a function in real processes, from a notebook as well as from a script."""
 
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -41,15 +43,15 @@ def launch(
     if _launching_thread == threading.get_ident():
         raise RuntimeError("cluster.launch was called inside on_report: let the first launch return before the next")
     with _lock:
-        _launching_thread = threading.get_ident()
         try:
+            _launching_thread = threading.get_ident()
             return _run(common, own, timeout, on_report)
         finally:
             _launching_thread = None
 
 
 def shutdown() -> None:
-    """End all workers; the next launch starts new ones."""
+    """End all workers; the next launch starts new ones, which import edited modules afresh."""
     with _lock:
         pool.stop()
 
@@ -78,8 +80,8 @@ def _check(fn: Any, workers: Any, per_rank: Sequence[tuple[Any, ...]] | None, ti
     for rank, given in enumerate(per_rank or ()):
         if not isinstance(given, tuple):
             raise TypeError(f"per_rank[{rank}] is a {type(given).__name__}: pass a tuple of that rank's arguments")
-    if not timeout > 0:
-        raise ValueError(f"timeout={timeout!r}: pass a number of seconds above 0")
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"timeout={timeout!r}: pass a number of seconds, above 0 and finite")
 
 
 def _packed(
@@ -155,7 +157,8 @@ class _Launch:
                 self.relay.finish(rank)
             self.relay.show(everything=True)
         for member in self.team:
-            member.send(worker.RELEASE)
+            with suppress(OSError):  # it has just died: its result is here, and the next launch replaces it
+                member.send(worker.RELEASE)
         return [self.results[rank] for rank in range(len(self.team))]
 
     def _look(self, seconds: float) -> None:
@@ -165,8 +168,8 @@ class _Launch:
             ends[self.team[rank].tasks] = ends[self.team[rank].output] = rank
         came = wait(list(ends), seconds)
         for rank in sorted({ends[end] for end in came}):
-            self.last_sign = time.monotonic()
             self._hear(rank, self.team[rank].tasks in came)
+            self.last_sign = time.monotonic()  # only now: on_report may take its time
         # A process that the worker started may hold its pipes open: then its end shows only here.
         for rank in [rank for rank in self.pending if not (self.team[rank].alive() or self.team[rank].tasks.poll())]:
             self._bury(rank)
@@ -183,21 +186,21 @@ class _Launch:
             self._bury(rank)
             return
         self.relay.feed(rank, member.read_output())
+        try:
+            value = transport.loads(content)
+        except Exception as error:
+            raise WorkerError(
+                f"rank {rank} sent a {kind.decode()} that cannot be read here: {error!r}", rank
+            ) from error
         if kind == worker.REPORT:
             if self.on_report is not None:
                 self.relay.show()
-                self.on_report(rank, transport.loads(content))
+                self.on_report(rank, value)
             return
         member.busy = False
         self.pending.discard(rank)
         self.relay.finish(rank)
-        if kind == worker.RAISED:
-            self.failed[rank] = transport.loads(content)
-            return
-        try:
-            self.results[rank] = transport.loads(content)
-        except Exception as error:
-            raise WorkerError(f"the result of rank {rank} cannot be read here: {error!r}", rank) from error
+        (self.failed if kind == worker.RAISED else self.results)[rank] = value
 
     def _bury(self, rank: int) -> None:
         self.relay.feed(rank, self.team[rank].read_output())

@@ -9,18 +9,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Pipe, wait
 from typing import Any
 
 import psutil
 import torch.distributed as dist
 
-from course_lib.cluster import failures, start, transport
+from course_lib.cluster import failures, start, transport, worker
 
 _START_SECONDS = 120.0  # a cold disk may take long to give up torch
+_ANSWER_SECONDS = 5.0  # for a warm worker to answer: it may be busy with taking leave of the last launch
 
 _ENVIRONMENT = {
     # One thread a worker: they share the machine's cores.
@@ -50,7 +52,7 @@ class Worker:
         arguments = json.dumps(pipes | {"path": import_path(), "parent": os.getpid()})
         with tasks, output, stacks:
             self.process = subprocess.Popen(
-                [sys.executable, start.__file__, arguments], env=os.environ | _ENVIRONMENT, stdin=subprocess.DEVNULL,
+                [sys.executable, "-P", start.__file__, arguments], env=os.environ | _ENVIRONMENT, stdin=subprocess.DEVNULL,
                 stdout=output.fileno(), stderr=output.fileno(), pass_fds=pipes.values(),
             )  # fmt: skip
 
@@ -154,9 +156,18 @@ class Pool:
         """Return `size` ready workers, the same ones as last time where they still live."""
         self._starter.call(self.discard_lost)  # there, so that it comes after what an interrupted launch left to start
         try:
+            # A process that was just killed may still look alive, and one that was stopped always does: ask.
+            for member in self.workers[:size]:
+                member.ready = False
+                with suppress(OSError):
+                    member.send(worker.PING)
+            for member in _not_ready(self.workers[:size], _ANSWER_SECONDS):
+                self._discard(member)
             while len(self.workers) < size:
                 self._starter.call(lambda: self.workers.append(Worker()))
-            _await_ready(self.workers[:size])
+            for member in _not_ready(self.workers[:size], _START_SECONDS):
+                said = member.read_output().decode(errors="replace")
+                raise failures.not_started(self.workers.index(member), _START_SECONDS, member.process.poll(), said)
         except BaseException:  # an interrupt too: who has not answered by now may be half-way through it
             self.discard_lost()
             raise
@@ -192,21 +203,23 @@ class Pool:
             self._store = None
 
 
-def _await_ready(team: list[Worker]) -> None:
-    waiting: dict[Connection, int] = {member.tasks: rank for rank, member in enumerate(team) if not member.ready}
+def _not_ready(team: list[Worker], seconds: float) -> list[Worker]:
+    """Wait until each worker has said that it is ready; return those that ended or stayed silent instead."""
+    waiting: dict[Any, Worker] = {member.tasks: member for member in team if not member.ready}
+    gone: list[Worker] = []
+    until = time.monotonic() + seconds
     while waiting:
-        answered = wait(list(waiting), _START_SECONDS)
+        answered = wait(list(waiting), max(0.0, until - time.monotonic()))
         if not answered:
-            raise failures.hung(min(waiting.values()), _START_SECONDS, {})
+            break
         for connection in answered:
-            assert isinstance(connection, Connection)
-            rank = waiting.pop(connection)
+            member = waiting.pop(connection)
             try:
-                team[rank].receive()
+                member.receive()
+                member.ready = True
             except (EOFError, OSError):
-                said = team[rank].read_output().decode(errors="replace")
-                raise failures.died(rank, team[rank].exit_code(), said) from None
-            team[rank].ready = True
+                gone.append(member)
+    return gone + list(waiting.values())
 
 
 _pool: Pool | None = None

@@ -39,7 +39,7 @@ class Channel:
 
     A header of HEADER_BYTES goes before each payload, so that a receiver has to know nothing but whom to listen to; a
     payload of up to PACKET_BYTES - HEADER_BYTES travels with it. Time until the header is through, that is until both
-    sides are there, counts as waiting, the transfer of a larger payload as talking.
+    sides are there, counts as waiting, the transfer of a larger payload as talking. Ranks are those within the group.
     """
 
     def __init__(self, recorder: Recorder, group: "dist.ProcessGroup | None" = None) -> None:

@@ -19,7 +19,8 @@ import torch.distributed as dist
 from course_lib.cluster import failures, transport
 
 RELEASE = b""  # the parent has every rank's result: the group can go
-READY, REPORT, RESULT, RAISED = b"ready", b"report", b"result", b"raised"
+PING = b"?"  # the parent wants to hear READY
+READY, REPORT, RESULT, RAISED = b"ready", b"report", b"result", b"failure"
 
 # After its result a worker stays in the group until the others have theirs, for this many seconds at most: closing its
 # connections then tells a rank that still waits for it that nobody will come.
@@ -85,7 +86,9 @@ def serve(tasks_descriptor: int, stacks_descriptor: int) -> None:
         _parent.send(READY)
         while True:
             settings = tasks.recv_bytes()
-            if settings == RELEASE:
+            if settings == PING:
+                _parent.send(READY)
+            if settings in (PING, RELEASE):
                 continue
             _speak_to(output)
             kind, payload = _carry_out(transport.loads(settings), tasks)
@@ -138,6 +141,8 @@ def _prepare(settings: Settings) -> None:
     with suppress(OSError):
         os.chdir(settings.folder)
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
     torch.manual_seed(_FRESH_SEED)
     random.seed(settings.rank)
 

@@ -104,6 +104,15 @@ def test_reports_arrive_while_the_workers_run_in_each_rank_s_order():
     assert [value for rank, value in heard if rank == 1] == [0, 1, 2]
 
 
+def test_a_slow_on_report_does_not_make_the_workers_look_hung():
+    def two_reports() -> None:
+        cluster.report(1)
+        cluster.report(2)
+        time.sleep(0.5)
+
+    cluster.launch(two_reports, workers=1, timeout=1, on_report=lambda _rank, _value: time.sleep(0.8))
+
+
 def test_a_report_outside_a_worker_does_nothing():
     cluster.report("nobody listens")
 
@@ -115,15 +124,17 @@ def test_every_launch_finds_the_random_generators_freshly_seeded():
     assert cluster.launch(draws) == cluster.launch(draws)
 
 
-def test_workers_run_one_thread_and_ignore_what_the_last_launch_changed():
+def test_workers_run_one_thread_and_forget_what_the_last_launch_changed():
     def change() -> None:
         torch.set_num_threads(2)
+        torch.set_default_dtype(torch.float64)
         os.chdir("/")
         sys.path.insert(0, "/nowhere")
 
     cluster.launch(change)
-    for threads, folder, path in cluster.launch(lambda: (torch.get_num_threads(), os.getcwd(), sys.path)):
-        assert (threads, folder) == (1, os.getcwd())
+    state = cluster.launch(lambda: (torch.get_num_threads(), os.getcwd(), torch.get_default_dtype(), sys.path))
+    for *settings, path in state:
+        assert settings == [1, os.getcwd(), torch.float32]
         assert "/nowhere" not in path
 
 
@@ -216,6 +227,7 @@ def test_shutdown_ends_every_worker(worker_processes, all_end):
         ({"per_rank": [(1,), 2]}, TypeError, r"per_rank\[1\] is a int"),
         ({"timeout": 0}, ValueError, "timeout=0"),
         ({"timeout": float("nan")}, ValueError, "timeout=nan"),
+        ({"timeout": float("inf")}, ValueError, "timeout=inf"),
         ({"per_rank": [(1,), (threading.Lock(),)]}, TypeError, r"cannot send per_rank\[1\].*lock"),
     ],
 )

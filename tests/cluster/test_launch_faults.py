@@ -53,21 +53,21 @@ def spin_for_ever() -> None:
 
 
 @contextmanager
-def failing(rank: int, cause: str, match: str, within: float = SECONDS_TO_NOTICE) -> Iterator[None]:
+def failing(rank: int, cause: str, match: str, workers: int = 2, within: float = SECONDS_TO_NOTICE) -> Iterator[None]:
     """Expect a WorkerError about this rank in time, after which nobody is left busy and the next launch works."""
-    cluster.launch(dist.get_rank, workers=3)  # warm, so that only noticing takes time, not starting
+    cluster.launch(dist.get_rank, workers=workers)  # warm, so that only noticing takes time, not starting
     started = time.monotonic()
     with pytest.raises(cluster.WorkerError, match=match) as caught:
         yield
     assert time.monotonic() - started < within
     assert (caught.value.rank, caught.value.cause) == (rank, cause)
     assert str(caught.value).startswith(f"rank {rank} ")
-    assert cluster.launch(dist.get_rank, workers=3) == [0, 1, 2]
+    assert cluster.launch(dist.get_rank, workers=workers) == list(range(workers))
 
 
 def test_the_rank_that_raised_is_named_not_those_that_lost_it():
     with failing(1, "raised", "ValueError: the batch of rank 1 is bad"):
-        cluster.launch(rank_1_does, fail, workers=3)
+        cluster.launch(rank_1_does, fail)
 
 
 def test_an_exception_comes_with_the_worker_s_traceback_and_without_the_library_s_frames():
@@ -104,8 +104,18 @@ def test_a_worker_that_raises_while_another_never_comes_back_is_named_and_the_ot
             spin_for_ever()
         dist.barrier()
 
-    with failing(2, "raised", "KeyError: 'the answer'"):
+    with failing(2, "raised", "KeyError: 'the answer'", workers=3):
         cluster.launch(mixed, workers=3)
+
+
+def test_a_time_out_of_the_function_s_own_is_not_taken_for_one_of_the_cluster():
+    def download() -> None:
+        if dist.get_rank() == 1:
+            raise TimeoutError("the download timed out")
+        spin_for_ever()
+
+    with failing(1, "raised", "the download timed out"):
+        cluster.launch(download)
 
 
 def test_an_exception_that_cannot_travel_is_still_told():
@@ -135,18 +145,18 @@ def test_a_worker_killed_in_the_middle_of_a_round_is_named():
             os.kill(pid, signal.SIGKILL)
 
     with failing(1, "died", "ended by SIGKILL"):
-        cluster.launch(rounds, workers=3, on_report=kill_rank_1)
+        cluster.launch(rounds, on_report=kill_rank_1)
     assert killed
 
 
 def test_a_worker_that_ends_its_own_process_is_named():
     with failing(1, "died", "exit code 3"):
-        cluster.launch(rank_1_does, lambda: os._exit(3), workers=3)
+        cluster.launch(rank_1_does, lambda: os._exit(3))
 
 
 def test_a_worker_that_crashes_says_where():
     with failing(1, "died", r"SIGSEGV[\s\S]*in rank_1_does"):
-        cluster.launch(rank_1_does, lambda: ctypes.string_at(0), workers=3)
+        cluster.launch(rank_1_does, lambda: ctypes.string_at(0))
 
 
 def test_a_death_that_a_peer_reports_in_its_own_words_is_still_the_death():
@@ -156,7 +166,7 @@ def test_a_death_that_a_peer_reports_in_its_own_words_is_still_the_death():
         except RuntimeError as error:
             raise ValueError("training failed") from error
 
-    with failing(1, "died", "SIGKILL"):
+    with failing(1, "died", "SIGKILL", workers=3):
         cluster.launch(translated, workers=3)
 
 
@@ -171,17 +181,27 @@ def test_a_worker_that_leaves_its_children_behind_is_noticed_all_the_same():
         cluster.launch(abandon, workers=1)
 
 
-def test_a_worker_killed_between_launches_is_replaced(all_end):
+@pytest.mark.parametrize("accident", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_lost_between_launches_is_replaced(accident):
     before = cluster.launch(os.getpid)
-    os.kill(before[1], signal.SIGKILL)
-    all_end([psutil.Process(before[1])])
+    os.kill(before[1], accident)
     after = cluster.launch(os.getpid)
-    assert after[1] != before[1]
+    assert len(set(after)) == 2 and before[1] not in after
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path, monkeypatch):
+    cluster.shutdown()
+    (tmp_path / "torch.py").write_text("raise ImportError('this torch is broken')")
+    with monkeypatch.context() as changed:
+        changed.syspath_prepend(tmp_path)
+        with pytest.raises(cluster.WorkerError, match=r"died while it started[\s\S]*this torch is broken"):
+            cluster.launch(os.getpid)
+    assert len(cluster.launch(os.getpid)) == 2
 
 
 @pytest.mark.parametrize("deed", [wait_for_ever, spin_for_ever, lambda: os.kill(os.getpid(), signal.SIGSTOP)])
 def test_a_worker_that_hangs_while_others_wait_for_it_is_named(deed):
-    with failing(1, "hung", "within timeout=1 seconds", within=1 + SECONDS_TO_NOTICE):
+    with failing(1, "hung", "within timeout=1 seconds", workers=3, within=1 + SECONDS_TO_NOTICE):
         cluster.launch(rank_1_does, deed, workers=3, timeout=1)
 
 
