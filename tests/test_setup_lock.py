@@ -1,0 +1,135 @@
+"""One list of dependencies, one lock; everything else that installs the course derives from the two."""
+
+import importlib.metadata
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from course_lib import doctor
+from tools import environments
+from tools.environments import Pin
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = (ROOT / "pyproject.toml").read_text()
+PROJECT = tomllib.loads(PYPROJECT)["project"]
+LOCK = (ROOT / "requirements.lock").read_text()
+PINS = environments.pins(LOCK)
+
+
+def here(pin: Pin) -> bool:
+    requirement = Requirement(str(pin))
+    return requirement.marker is None or requirement.marker.evaluate()
+
+
+VERSIONS = {pin.name: pin.version for pin in PINS if here(pin)}
+
+
+def needs(names: set[str]) -> set[str]:
+    """Return `names` and all that the installed packages of these names ask for, in turn."""
+    found: set[str] = set()
+    while names:
+        found |= names
+        asked = [Requirement(line) for name in names for line in importlib.metadata.requires(name) or ()]
+        wanted = [needed for needed in asked if needed.marker is None or needed.marker.evaluate({"extra": ""})]
+        names = {str(canonicalize_name(needed.name)) for needed in wanted} - found
+    return found
+
+
+def test_the_lock_answers_every_dependency_of_the_project() -> None:
+    lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    asked = [Requirement(line) for dependencies in lists for line in dependencies]
+    assert len(asked) > 30
+    for needed in asked:
+        assert needed.specifier.contains(VERSIONS[canonicalize_name(needed.name)]), needed
+
+
+def test_torch_is_the_tested_one_and_nothing_for_gpus_is_locked() -> None:
+    assert VERSIONS["torch"] == doctor.TESTED_TORCH == "2.13.0"
+    assert [name for name in VERSIONS if re.search("nvidia|cuda|triton", name)] == []
+
+
+def test_what_is_installed_here_is_what_the_lock_says() -> None:
+    found = importlib.metadata.distributions()
+    installed: dict[str, str] = {canonicalize_name(package.name): package.version for package in found}
+    assert installed.pop("dml-vs-fl") == PROJECT["version"]
+    installed.pop("pip", None)  # the one that came with Python
+    installed["torch"] = installed["torch"].partition("+")[0]
+    differing = {
+        name: (version, VERSIONS.get(name)) for name, version in installed.items() if version != VERSIONS.get(name)
+    }
+    assert differing == {}, "run `make setup-tests`"
+
+
+def test_every_derived_file_is_in_step() -> None:
+    for name, text in environments.files(PYPROJECT, LOCK).items():
+        assert (ROOT / name).read_text() == text, f"{name} is out of step: run `make lock`"
+    assert os.access(ROOT / "binder" / "postBuild", os.X_OK)
+
+
+def test_learners_get_all_that_the_course_needs_and_nothing_that_only_authors_need() -> None:
+    direct = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["lab"]]
+    installed = needs({canonicalize_name(Requirement(line).name) for line in direct})
+    listed = {pin.name for pin in environments.runtime(PROJECT, PINS)}
+    assert installed <= listed
+    assert len(installed) > 50
+    assert listed.isdisjoint({"pytest", "mypy", "ruff", "flwr", "ray", "pfl", "playwright"})
+
+
+def test_conda_installs_the_same_pins_and_then_the_course() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["dependencies"][:2] == ["python=3.11", "pip"]
+    index, *requirements, course = environment["dependencies"][2]["pip"]
+    assert index == f"--extra-index-url {environments.CPU_TORCH}"
+    assert course == "-e ."
+    asked = [needed for needed in map(Requirement, requirements) if needed.marker is None or needed.marker.evaluate()]
+    assert len(asked) > 50
+    for needed in asked:
+        [pinned] = needed.specifier
+        assert pinned.operator == "=="
+        assert pinned.version.partition("+")[0] == VERSIONS[needed.name]
+
+
+def test_on_linux_conda_and_binder_get_the_build_without_gpu_libraries() -> None:
+    torch = Pin("torch", "2.13.0", "", frozenset())
+    on_linux, elsewhere = map(Requirement, environments.requirements([torch])[1:])
+    assert on_linux.marker is not None
+    assert elsewhere.marker is not None
+    assert str(on_linux.specifier) == "==2.13.0+cpu"
+    assert str(elsewhere.specifier) == "==2.13.0"
+    for system, chosen in (("linux", on_linux), ("darwin", elsewhere), ("win32", elsewhere)):
+        applying = [
+            line for line in (on_linux, elsewhere) if line.marker and line.marker.evaluate({"sys_platform": system})
+        ]
+        assert applying == [chosen]
+
+
+def test_conditions_that_hold_wherever_the_course_runs_are_dropped_from_the_lock() -> None:
+    everywhere = "python_full_version < '3.12' and (sys_platform == 'linux' or sys_platform != 'linux')"
+    on_macos = "python_full_version < '3.12' and sys_platform == 'darwin'"
+    lock = f"# made by hand\nfirst==1.0 ; {everywhere}\n    # via second\nsecond==2.0 ; {on_macos}\nthird==3.0\n"
+    assert (
+        environments.tidy(lock)
+        == f"# made by hand\nfirst==1.0\n    # via second\nsecond==2.0 ; {on_macos}\nthird==3.0\n"
+    )
+
+
+def test_the_runtime_is_what_the_direct_dependencies_ask_for_in_turn() -> None:
+    lock = environments.pins(
+        "b==1\n    # via\n    #   a\n    #   other\na==1\n    # via course (pyproject.toml)\nc==1 ; os_name == 'nt'\n"
+        "    # via b\nother==1\n    # via course (pyproject.toml)\nonly-other==1\n    # via other\n"
+    )
+    assert lock[0].parents == {"a", "other"}
+    project = {"dependencies": ["A>=0.5"], "optional-dependencies": {"lab": []}}
+    assert [str(pin) for pin in environments.runtime(project, lock)] == ["b==1", "a==1", "c==1 ; os_name == 'nt'"]
+
+
+@pytest.mark.parametrize("line", ["torch>=2.13", "torch", "-e .", "torch==2.13.0 --hash=sha256:0"])
+def test_a_lock_that_lets_something_float_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(line) + ".*make lock"):
+        environments.pins(f"numpy==2.4.6\n{line}\n")

@@ -1,0 +1,175 @@
+"""The Makefile does what its help says: no work twice, torch for CPU first, and a sentence where it cannot go on."""
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CPU_TORCH = "https://download.pytorch.org/whl/cpu"
+
+# Stands in for pip and notes what it was asked; PIP_FAILS is a pattern of what it fails at.
+PIP = """#!/bin/sh
+echo "$PIP_CONSTRAINT|$PIP_BUILD_CONSTRAINT|$*" >> pip.log
+case "$*" in $PIP_FAILS) exit 1;; esac
+"""
+OLDER_PYTHON = '#!/bin/sh\n[ "$1" = --version ] && echo Python 3.10.4\nexit 1\n'
+
+Make = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with what make reads, and a virtual environment whose pip only takes notes."""
+    folder = tmp_path / "a clone"
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        folder.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder)
+    (folder / "notebooks").mkdir()
+    (folder / "notebooks" / "00_two_ways.ipynb").touch()
+    for name in ("python", "pip"):
+        executable(folder / ".venv" / "bin" / name, PIP)
+    return folder
+
+
+@pytest.fixture
+def make(clone: Path) -> Make:
+    def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        return subprocess.run(
+            ["make", *words], cwd=clone, env={**inherited, "PIP_FAILS": "nothing", **variables}, capture_output=True,
+            text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    return run
+
+
+def executable(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def asked_of_pip(clone: Path) -> list[list[str]]:
+    """One entry a call: the constraints of packages, those of builds, and the arguments."""
+    return [line.split("|") for line in (clone / "pip.log").read_text().splitlines()]
+
+
+def test_help_lists_every_target(make: Make) -> None:
+    targets = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+    assert re.findall(r"^  make ([a-z-]+) +\w", make().stdout, re.MULTILINE) == targets
+
+
+def test_torch_comes_first_from_a_wheel_at_hand_without_asking_an_index(make: Make, clone: Path) -> None:
+    assert make("setup").returncode == 0
+    build = "+cpu" if os.uname().sysname == "Linux" else ""
+    first, second = asked_of_pip(clone)
+    assert first[2] == f"install --quiet --no-deps --no-index torch==2.13.0{build}"
+    assert second == ["requirements.lock", "requirements.lock", "install -e .[lab]"]
+
+
+def test_without_a_wheel_torch_comes_from_its_cpu_index_which_nothing_else_asks(make: Make, clone: Path) -> None:
+    assert make("setup", PIP_FAILS="*--no-index*").returncode == 0
+    asked = [arguments for *_, arguments in asked_of_pip(clone)]
+    assert [CPU_TORCH in arguments for arguments in asked] == [False, True, False]
+
+
+def test_where_torch_cannot_be_had_it_says_so_and_installs_nothing_else(make: Make, clone: Path) -> None:
+    done = make("setup", PIP_FAILS="*torch*")
+    assert done.returncode != 0
+    assert f"could not be fetched from {CPU_TORCH}" in done.stdout
+    assert "PIP_FIND_LINKS" in done.stdout
+    assert "install -e" not in (clone / "pip.log").read_text()
+    assert make("-q", "setup").returncode == 1, "the next `make setup` tries again"
+
+
+def test_a_target_that_is_up_to_date_does_no_work_twice(make: Make, clone: Path) -> None:
+    assert make("setup").returncode == 0
+    assert make("-q", "setup").returncode == 0
+    assert make("-q", "setup-tests").returncode == 1
+    assert make("setup-tests").returncode == 0
+    assert asked_of_pip(clone)[-1][2] == "install -e .[lab,dev,peers]"
+    calls = len(asked_of_pip(clone))
+    for target in ("setup", "setup-tests"):
+        assert make(target).returncode == 0
+    assert len(asked_of_pip(clone)) == calls
+
+
+@pytest.mark.parametrize("changed", ["pyproject.toml", "requirements.lock"])
+def test_a_changed_list_of_packages_is_installed_again(make: Make, clone: Path, changed: str) -> None:
+    make("setup-tests")
+    later = (clone / ".venv" / ".setup-tests").stat().st_mtime + 1
+    os.utime(clone / changed, (later, later))
+    assert make("-q", "setup").returncode == 1
+    assert make("-q", "setup-tests").returncode == 1
+
+
+def test_lab_opens_lesson_00_after_setting_up(make: Make) -> None:
+    *before, last = make("-n", "lab").stdout.splitlines()
+    assert any("install -e '.[lab]'" in line for line in before)
+    assert last == ".venv/bin/jupyter lab notebooks/00_two_ways.ipynb"
+
+
+def test_another_python_is_refused_with_the_version_and_what_to_do(make: Make, clone: Path, tmp_path: Path) -> None:
+    shutil.rmtree(clone / ".venv")
+    executable(tmp_path / "older", OLDER_PYTHON)
+    done = make("setup", f"PYTHON={tmp_path / 'older'}")
+    assert done.returncode != 0
+    assert "needs Python 3.11, and found: Python 3.10.4" in done.stdout
+    assert "make PYTHON=" in done.stdout
+    assert not (clone / ".venv").exists()
+
+
+def test_a_machine_without_python_3_11_is_told_what_it_has(make: Make, clone: Path, tmp_path: Path) -> None:
+    shutil.rmtree(clone / ".venv")
+    tools = tmp_path / "tools"
+    executable(tools / "python3", OLDER_PYTHON)
+    for name in ("make", "sh", "uname", "sed", "echo", "test"):
+        (tools / name).symlink_to(shutil.which(name) or "")
+    done = make("setup", PATH=str(tools))
+    assert done.returncode != 0
+    assert "found: Python 3.10.4" in done.stdout
+    assert not (clone / ".venv").exists()
+
+
+def test_what_continuous_integration_calls_exists(make: Make) -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    steps = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    called = re.findall(r"^(?:exec )?make ([a-z-]+)$", "\n".join([script, *steps]), re.MULTILINE)
+    assert {"test", "lint", "test-code", "test-notebooks"} <= set(called)
+    for target in called:
+        assert make("-n", target).returncode == 0, target
+    assert subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=False).returncode == 0
+
+
+def test_the_workflow_runs_on_linux_and_macos_with_the_course_s_python() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert set(workflow["jobs"]["test"]["strategy"]["matrix"]["os"]) == {"ubuntu-latest", "macos-latest"}
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] <= 60
+        [python] = [step["with"] for step in job["steps"] if "setup-python" in step.get("uses", "")]
+        assert python["python-version"] == "3.11"
+
+
+def test_the_repository_s_address_is_the_one_in_pyproject_wherever_it_is_named() -> None:
+    address = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["repository"]
+    slug = address.removeprefix("https://github.com/")
+    assert re.fullmatch(r"[\w.-]+/[\w.-]+", slug)
+    written = [path for path in ROOT.iterdir() if path.suffix in {".md", ".yml"}]
+    written += [
+        path for folder in ("notebooks", "lessons", "binder", ".github") for path in (ROOT / folder).rglob("*.*")
+    ]
+    way_in = (
+        r"(?:mybinder\.org/v2/gh/|colab\.research\.google\.com/github/|git clone https://github\.com/"
+        r"|git\+https://github\.com/)([\w.-]+/[\w.-]+)"
+    )
+    named = {path.name: set(re.findall(way_in, path.read_text(encoding="utf-8"))) for path in written if path.is_file()}
+    assert named["README.md"]
+    assert {other for others in named.values() for other in others} == {slug}, named
