@@ -34,7 +34,7 @@ def bars(
         axes.set_xscale("log")
     if reference is not None:
         axes.axvline(reference[1], color="black", linewidth=1.2, linestyle="--", label=reference[0])
-        axes.legend(loc="best")
+        axes.legend(frameon=False)
     return Picture(made, describe_bars(values, y, title, reference))
 
 

@@ -60,7 +60,7 @@ def curves(
         axes.annotate(f"{target:g}", (1, target), xycoords=("axes fraction", "data"), xytext=(3, 0),
                       textcoords="offset points", va="center", fontsize=9)  # fmt: skip
     if len(drawn) > 1:
-        axes.legend()
+        axes.legend(frameon=False)
     return Picture(made, _describe(drawn, x, y, title, target))
 
 

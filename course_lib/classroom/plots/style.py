@@ -40,7 +40,7 @@ def figure(title: str = "", x: str = "", y: str = "", size: tuple[float, float] 
     with mpl.rc_context(
         {
             "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3, "font.size": 10,
-            "axes.axisbelow": True, "legend.frameon": False, "figure.facecolor": "white", "axes.facecolor": "white",
+            "axes.axisbelow": True, "figure.facecolor": "white", "axes.facecolor": "white",
         }
     ):  # fmt: skip
         made = Figure(figsize=size, dpi=_DPI, layout="constrained")
