@@ -149,6 +149,13 @@ def test_what_continuous_integration_calls_exists(make: Make) -> None:
     assert subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=False).returncode == 0
 
 
+def test_the_targets_that_contributors_are_told_of_exist(make: Make) -> None:
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
+    assert {"check", "test", "lock", "notebooks"} <= named
+    for target in named:
+        assert make("-n", target).returncode == 0, target
+
+
 def test_the_workflow_runs_on_linux_and_macos_with_the_course_s_python() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     assert set(workflow["jobs"]["test"]["strategy"]["matrix"]["os"]) == {"ubuntu-latest", "macos-latest"}
