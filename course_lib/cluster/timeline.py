@@ -68,7 +68,12 @@ def timeline_picture(spans: Sequence[Sequence[Span]], ax: "Axes | None" = None) 
     axes.invert_yaxis()
     axes.set_xlabel("seconds")
     if names:
-        axes.legend(handles=[Patch(color=colours[name], label=name) for name in names], loc="upper right")
+        axes.legend(
+            handles=[Patch(color=colours[name], label=name) for name in names],
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=4,
+        )
     return cast("Figure", axes.figure), timeline_text(spans)
 
 

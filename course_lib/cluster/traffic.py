@@ -12,7 +12,7 @@ from course_lib.cluster.recorder import Message, Recorder, Span
 from course_lib.cluster.timeline import frame, timeline_frame, timeline_picture, timeline_text
 
 __all__ = [
-    "HEADER_BYTES", "Channel", "Handle", "Message", "Recorder", "Span",
+    "HEADER_BYTES", "Channel", "Expected", "Handle", "Message", "Recorder", "Span",
     "frame", "timeline_frame", "timeline_picture", "timeline_text",
 ]  # fmt: skip
 
@@ -34,6 +34,34 @@ class Handle:
         self._works, self._kept = [], []
 
 
+class Expected:
+    """A message that this process is ready for; `wait` returns it."""
+
+    def __init__(self, channel: "Channel", source: int, kind: str, like: Tensor) -> None:
+        self._channel, self._source, self._kind, self._like = channel, source, kind, like
+        size = like.numel() * like.element_size()
+        self._parts = [torch.empty(PACKET_BYTES, dtype=torch.uint8)]
+        if size > ROOM:
+            self._parts.append(torch.empty(size, dtype=torch.uint8))
+        self._works = [channel.group.recv([part], source, _TAG) for part in self._parts]
+
+    def wait(self) -> Tensor:
+        """Return the tensor once it is here. Raises RuntimeError when it is not what was expected."""
+        for name, work in zip(("waiting", "talking"), self._works, strict=False):
+            start = time.time()
+            work.wait()
+            self._channel.recorder.spent(name, start, time.time())
+        envelope = unseal(self._parts[0][:HEADER_BYTES].numpy().tobytes())
+        if (envelope.shape, envelope.dtype) != (tuple(self._like.shape), self._like.dtype):
+            raise RuntimeError(
+                f"rank {self._channel.rank} expected {tuple(self._like.shape)} of {self._like.dtype}, but "
+                f"{envelope.sender} sent {envelope.shape} of {envelope.dtype}"
+            )
+        size = self._like.numel() * self._like.element_size()
+        inside = self._parts[0][HEADER_BYTES : HEADER_BYTES + size]
+        return self._channel.accept(envelope, self._parts[1] if size > ROOM else inside, self._source, self._kind)
+
+
 class Channel:
     """Sends and receives tensors between the processes of a gloo group, and records each.
 
@@ -49,7 +77,7 @@ class Channel:
                 raise RuntimeError("a Channel needs a process group: use it in a function run by cluster.launch")
             group = dist.group.WORLD
         assert group is not None
-        self.recorder, self._group = recorder, group
+        self.recorder, self.group = recorder, group
         self.rank, self.world = group.rank(), group.size()
         self._packet = torch.empty(PACKET_BYTES, dtype=torch.uint8)
         self._packet_bytes = self._packet.numpy()
@@ -74,7 +102,7 @@ class Channel:
             parts = [packet]
         else:
             parts = [packet, payload]
-        works = [self._group.send([part], to, _TAG) for part in parts]
+        works = [self.group.send([part], to, _TAG) for part in parts]
         self.recorder.record(sender, receiver, kind, tensor, crossed=True)
         return Handle(self.recorder, works, parts)
 
@@ -82,7 +110,7 @@ class Channel:
         """Return the next tensor from rank `source`. Raises RuntimeError when it is not of this kind."""
         self._check(source, "receive from")
         start = time.time()
-        self._group.recv([self._packet], source, _TAG).wait()
+        self.group.recv([self._packet], source, _TAG).wait()
         arrived = time.time()
         self.recorder.spent("waiting", start, arrived)
         envelope = unseal(self._packet_bytes[:HEADER_BYTES].tobytes())
@@ -91,8 +119,21 @@ class Channel:
             payload = self._packet[HEADER_BYTES : HEADER_BYTES + size].clone()
         else:
             payload = torch.empty(size, dtype=torch.uint8)
-            self._group.recv([payload], source, _TAG).wait()
+            self.group.recv([payload], source, _TAG).wait()
             self.recorder.spent("talking", arrived, time.time())
+        return self.accept(envelope, payload, source, kind)
+
+    def expect(self, source: int, *, kind: str, like: Tensor) -> Expected:
+        """Get ready for the next tensor from rank `source`, of the shape and type of `like`, and go on working.
+
+        A message that finds its receiver ready is taken at once; one that does not keeps gloo's threads busy asking, at the
+        expense of whatever the processes compute meanwhile.
+        """
+        self._check(source, "receive from")
+        return Expected(self, source, kind, like)
+
+    def accept(self, envelope: Envelope, payload: Tensor, source: int, kind: str) -> Tensor:
+        """Return the tensor that arrived as bytes, and record it. Raises RuntimeError for another kind than expected."""
         tensor = payload.view(envelope.dtype).reshape(envelope.shape)
         if envelope.kind != kind:
             raise RuntimeError(

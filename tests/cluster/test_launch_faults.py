@@ -20,6 +20,8 @@ import torch.distributed as dist
 from course_lib import cluster
 from course_lib.cluster.traffic import Channel, Recorder
 
+pytestmark = pytest.mark.slow
+
 SECONDS_TO_NOTICE = 5.0
 
 

@@ -9,6 +9,9 @@ import psutil
 import pytest
 from jupyter_client import BlockingKernelClient, KernelManager
 from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.provisioning import LocalProvisioner
+
+pytestmark = pytest.mark.slow
 
 DEFINITIONS = """
 import os, sys, time, torch, torch.distributed as dist
@@ -66,8 +69,10 @@ class Kernel:
         assert all(name == "stdout" for name, _ in self.outputs)
         return "".join(text for _, text in self.outputs)
 
-    def processes(self) -> list[psutil.Process]:
-        return psutil.Process(self.manager.provisioner.process.pid).children(recursive=True)
+    def process(self) -> psutil.Process:
+        assert isinstance(self.manager.provisioner, LocalProvisioner)
+        assert self.manager.provisioner.process is not None
+        return psutil.Process(self.manager.provisioner.process.pid)
 
     def close(self) -> None:
         self.client.stop_channels()
@@ -124,12 +129,12 @@ def test_no_process_outlives_its_kernel(end, all_end):
         if end == "killed while busy":
             kernel.client.execute("cluster.launch(busy)")
             time.sleep(0.5)
-        processes = kernel.processes()
+        processes = kernel.process().children(recursive=True)
         assert len(processes) == 2
         if end == "restarted":
             kernel.manager.shutdown_kernel()
         else:
-            kernel.manager.provisioner.process.kill()  # the kernel alone, not its process group
+            kernel.process().kill()  # the kernel alone, not its process group
         all_end(processes)
     finally:
         kernel.close()

@@ -236,6 +236,8 @@ def test_a_timeline_picture_comes_with_its_summary_in_words():
     )
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["rank 0", "rank 1", "rank 2"]
-    assert [entry.get_text() for entry in axes.get_legend().get_texts()] == ["computing", "waiting", "evaluating"]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [entry.get_text() for entry in legend.get_texts()] == ["computing", "waiting", "evaluating"]
     assert traffic.timeline_text([[]]) == "No activity was recorded."
     traffic.timeline_picture([[]])
