@@ -16,7 +16,6 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(nbformat.__file__).parents[1]  # the site-packages of the environment that runs the tests
-NOTEBOOK = min((ROOT / "notebooks").glob("[0-9]*.ipynb"), key=lambda path: path.stat().st_size)
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +75,8 @@ def site_packages(python: Path) -> Path:
 def run_away_from_the_repository(folder: Path, python: Path, cells: int | None = None, **variables: str) -> Path:
     """Run a copy of a notebook, or its first `cells`, in `folder` with this Python; return where `course_lib` came from."""
     folder.mkdir()
-    notebook = nbformat.read(shutil.copy(NOTEBOOK, folder), as_version=4)
+    smallest = min((ROOT / "notebooks").glob("[0-9]*.ipynb"), key=lambda path: path.stat().st_size)
+    notebook = nbformat.read(shutil.copy(smallest, folder), as_version=4)
     notebook.cells = notebook.cells[:cells]
     notebook.cells.append(nbformat.v4.new_code_cell("import course_lib; print(course_lib.__file__)"))
     kernels = folder / "kernels"
