@@ -8,6 +8,9 @@ CPU_TORCH := https://download.pytorch.org/whl/cpu
 PYTHON ?= $(shell for name in python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$name && break; done)
 
+# In a container one is often root, which Jupyter accepts only when told so.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
 .DEFAULT_GOAL := help
 .PHONY: help lab setup setup-tests test test-code test-notebooks check lint notebooks lock
 
@@ -15,7 +18,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: $(VENV)/.setup-lab  ## set up, then open JupyterLab on lesson 00
-	$(BIN)/jupyter lab $(wildcard notebooks/00_*.ipynb)
+	$(BIN)/jupyter lab $(AS_ROOT) $(wildcard notebooks/00_*.ipynb)
 
 setup: $(VENV)/.setup-lab  ## set up what a learner needs, in .venv
 setup-tests: $(VENV)/.setup-tests  ## set up what writing and testing lessons needs as well

@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,8 @@ echo "$PIP_CONSTRAINT|$PIP_BUILD_CONSTRAINT|$*" >> pip.log
 case "$*" in $PIP_FAILS) exit 1;; esac
 """
 OLDER_PYTHON = '#!/bin/sh\n[ "$1" = --version ] && echo Python 3.10.4\nexit 1\n'
+
+AS_ROOT = ["--allow-root"] if os.getuid() == 0 else []
 
 Make = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -113,7 +117,29 @@ def test_a_changed_list_of_packages_is_installed_again(make: Make, clone: Path, 
 def test_lab_opens_lesson_00_after_setting_up(make: Make) -> None:
     *before, last = make("-n", "lab").stdout.splitlines()
     assert any("install -e '.[lab]'" in line for line in before)
-    assert last == ".venv/bin/jupyter lab notebooks/00_two_ways.ipynb"
+    assert last.split() == [".venv/bin/jupyter", "lab", *AS_ROOT, "notebooks/00_two_ways.ipynb"]
+
+
+@pytest.mark.slow
+def test_a_browser_is_sent_to_lesson_00(make: Make, tmp_path: Path) -> None:
+    *_, notebook = make("-n", "lab").stdout.split()
+    asked = tmp_path / "asked"
+    executable(tmp_path / "browser", f'#!/bin/sh\ncat "${{1#file://}}" > {asked}\n')  # a page that redirects
+    jupyter = str(Path(sys.executable).with_name("jupyter"))
+    variables = {"BROWSER": str(tmp_path / "browser"), "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    with (tmp_path / "log").open("w") as log:
+        lab = subprocess.Popen(
+            [jupyter, "lab", *AS_ROOT, notebook], cwd=ROOT, env=os.environ | variables, stdout=log, stderr=log
+        )
+    try:
+        until = time.monotonic() + 60
+        while not (asked.exists() and asked.read_text()):
+            assert lab.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+    finally:
+        lab.terminate()
+        lab.wait(timeout=20)
+    assert re.search(r"http://localhost:\d+/lab/tree/00_two_ways\.ipynb\b", asked.read_text())
 
 
 def test_another_python_is_refused_with_the_version_and_what_to_do(make: Make, clone: Path, tmp_path: Path) -> None:
