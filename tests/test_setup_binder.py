@@ -11,6 +11,8 @@ from tools.environments import CPU_TORCH
 
 ROOT = Path(__file__).resolve().parents[1]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def dockerfile(monkeypatch: pytest.MonkeyPatch) -> str:
