@@ -38,7 +38,7 @@ def minibatches(workload: Workload, client: int, round_index: int) -> list[tuple
     _, _, clients = examples(workload)
     shard = clients[client]
     steps = workload.epochs * sgd.steps_an_epoch(len(shard), workload.batch_size)
-    key = (workload.seed, "batches", client)
+    key = sgd.batch_key(workload.seed, client)
     return list(sgd.batches(shard.x, shard.y, workload.batch_size, round_index * steps, steps, key))
 
 
