@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from course_lib.aggregation import RunningMean
-from course_lib.cluster.traffic import Channel, Handle, Recorder
+from course_lib.cluster.traffic import Channel, Expected, Handle, Recorder
 
 SERVER = "server"
+
+# Called with a hosted participant and the weights (d,) that it starts from; returns its message (d,).
+Train = Callable[[int, Tensor], Tensor]
 
 
 class DivergedError(ArithmeticError):
@@ -47,6 +50,11 @@ class Wire:
             return None
         return self.channel.isend(tensor, host, kind=kind, sender=sender, receiver=receiver)
 
+    def expect(self, host: int, kind: str, like: Tensor) -> Expected:
+        """Get ready for the next message from process `host`, of the shape and type of `like`."""
+        assert self.channel is not None
+        return self.channel.expect(host, kind=kind, like=like)
+
     def take(self, host: int, kind: str) -> Tensor:
         """Receive the next message of `kind` from process `host`."""
         assert self.channel is not None
@@ -76,39 +84,39 @@ def balanced_hosts(cohorts: Sequence[Sequence[int]], load: Sequence[int], worker
 
 
 def through_server(
-    wire: Wire, theta: Tensor, cohort: Sequence[int], weights: Sequence[float], kind: str,
-    train: Callable[[int, Tensor], Tensor],
-) -> Tensor | None:  # fmt: skip
+    wire: Wire, theta: Tensor, cohort: Sequence[int], weights: Sequence[float], kind: str, train: Train
+) -> Tensor | None:
     """Run one round of a star: the server sends `theta: (d,)` to each client of the cohort and averages what returns.
 
     `train(client, theta)` returns a hosted client's message `(d,)`. Returns the mean on the server (process 0), None
     elsewhere. Raises DivergedError, naming the client, for a message that is not finite.
     """
+    hosted = [client for client in cohort if wire.hosts[client] == wire.rank]
     pending: list[Handle | None] = []
     if wire.rank != 0:
-        hosted = [client for client in cohort if wire.hosts[client] == wire.rank]
+        if hosted:
+            theta = wire.expect(0, "model", theta).wait()
         for client in hosted:
             # The model crosses to a process once; there it is handed on to the other clients of the cohort.
-            if client == hosted[0]:
-                theta = wire.take(0, "model")
-            else:
+            if client != hosted[0]:
                 wire.post(theta, wire.rank, "model", SERVER, wire.name(client))
             pending.append(wire.post(train(client, theta), 0, kind, wire.name(client), SERVER))
         finish(pending)
         return None
-    reached = set()
+
+    remote = [client for client in cohort if wire.hosts[client] != 0]
+    expected = {client: wire.expect(wire.hosts[client], kind, theta) for client in remote}
+    first_of_host = {wire.hosts[client]: client for client in reversed(remote)}
     for client in cohort:
-        host = wire.hosts[client]
-        if host == 0 or host not in reached:
-            pending.append(wire.post(theta, host, "model", SERVER, wire.name(client)))
-        reached.add(host)
+        if client not in expected or client in first_of_host.values():
+            pending.append(wire.post(theta, wire.hosts[client], "model", SERVER, wire.name(client)))
     total = RunningMean(theta.numel())
     for client, weight in zip(cohort, weights, strict=True):
-        if wire.hosts[client] == 0:
+        if client in expected:
+            message = expected.pop(client).wait()
+        else:
             message = train(client, theta)
             wire.post(message, 0, kind, wire.name(client), SERVER)
-        else:
-            message = wire.take(wire.hosts[client], kind)
         if not torch.isfinite(message).all():
             raise DivergedError(
                 f"{wire.name(client)} sent an {kind} with NaN or infinity in round {wire.recorder.round}: "
@@ -119,17 +127,22 @@ def through_server(
     return total.mean()
 
 
-def all_reduce_mean(wire: Wire, messages: dict[int, Tensor], weights: Sequence[float], kind: str) -> Tensor:
+def all_reduce_mean(wire: Wire, theta: Tensor, weights: Sequence[float], kind: str, train: Train) -> Tensor:
     """Return the weighted mean `(d,)` of every worker's message, on every process.
 
-    `messages` holds those of the hosted workers. Worker j collects and averages slice j of all messages, then sends the
-    result to everybody: a reduce-scatter and an all-gather with the ring's number of bytes, 2 (n - 1) / n x d values a
-    worker, but summed in worker order. Raises DivergedError for a result that is not finite.
+    `train(worker, theta)` returns a hosted worker's message `(d,)`. Worker j collects and averages slice j of all messages,
+    then sends the result to everybody: a reduce-scatter and an all-gather with the ring's number of bytes, 2 (n - 1) / n x
+    d values a worker, but summed in worker order. Raises DivergedError for a result that is not finite.
     """
     workers = range(len(wire.hosts))
-    own = wire.hosted()
-    size = next(iter(messages.values())).numel()
+    own, remote = wire.hosted(), [worker for worker in workers if wire.hosts[worker] != wire.rank]
+    size = theta.numel()
     slices = [slice(size * j // len(workers), size * (j + 1) // len(workers)) for j in workers]
+    # Between two processes, messages arrive in the order in which they were sent: by receiving worker, then by sending one.
+    parts = {(i, j): wire.expect(wire.hosts[i], kind, theta[slices[j]]) for j in own for i in remote}
+    results = {(i, j): wire.expect(wire.hosts[j], f"mean {kind}", theta[slices[j]]) for i in own for j in remote}
+
+    messages = {worker: train(worker, theta) for worker in own}
     pending: list[Handle | None] = []
     for j in workers:
         for i in (i for i in own if i != j):
@@ -138,15 +151,13 @@ def all_reduce_mean(wire: Wire, messages: dict[int, Tensor], weights: Sequence[f
     for j in own:
         total = RunningMean(slices[j].stop - slices[j].start)
         for i in workers:
-            local = wire.hosts[i] == wire.rank
-            total.add(messages[i][slices[j]] if local else wire.take(wire.hosts[i], kind), weights[i])
+            total.add(messages[i][slices[j]] if i in messages else parts[i, j].wait(), weights[i])
         pieces[j] = total.mean()
     for i in workers:
         for j in (j for j in own if j != i):
             pending.append(wire.post(pieces[j], wire.hosts[i], f"mean {kind}", wire.name(j), wire.name(i)))
-    for _ in own:  # every hosted worker gets its own copy
-        for j in (j for j in workers if wire.hosts[j] != wire.rank):
-            pieces[j] = wire.take(wire.hosts[j], f"mean {kind}")
+    for (_, j), result in results.items():  # every hosted worker gets its own copy
+        pieces[j] = result.wait()
     finish(pending)
     mean = torch.cat([pieces[j] for j in workers])
     if not torch.isfinite(mean).all():

@@ -130,8 +130,7 @@ class _Worker:
         if plan.exchange == "server":
             mean = through_server(self.wire, theta, cohort, weights, kind, train)
         elif plan.exchange == "all-reduce":
-            messages = {worker: train(worker, theta) for worker in self.wire.hosted()}
-            mean = all_reduce_mean(self.wire, messages, weights, kind)
+            mean = all_reduce_mean(self.wire, theta, weights, kind, train)
         else:
             mean = train(0, theta)
         if mean is None:

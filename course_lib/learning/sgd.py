@@ -11,10 +11,10 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from course_lib.data import Dataset
 from course_lib.learning import keys
-from course_lib.learning.tracing import Gradient, trace_gradient
+from course_lib.learning.tracing import Gradient, record_gradient
 
-# Recording a gradient takes as long as some hundred steps, so a shape must come up this often first.
-_RECORD_AFTER = 200
+# Recording a gradient takes as long as some dozen steps, so a shape must come up this often first.
+_RECORD_AFTER = 20
 
 
 class FlatModel:
@@ -36,15 +36,17 @@ class FlatModel:
 
     def step(self, x: Tensor, y: Tensor, learning_rate: float) -> None:
         """Take one SGD step on the batch `x: (b, *shape)`, `y: (b,)`."""
-        self._steps[x.shape] += 1
-        if self._steps[x.shape] == _RECORD_AFTER:
-            self._recorded[x.shape] = trace_gradient(self.module, x, y)
         recorded = self._recorded.get(x.shape)
-        if recorded is None:
-            torch._foreach_add_(self._views, self.gradient(x, y), alpha=-learning_rate)
-        else:
+        if recorded is not None:
             with torch.inference_mode():
                 torch._foreach_add_(self._views, recorded(x, y, *self._views), alpha=-learning_rate)
+            return
+        self._steps[x.shape] += 1
+        if self._steps[x.shape] == _RECORD_AFTER:
+            gradient, self._recorded[x.shape] = record_gradient(self.module, self.parameters, x, y)
+        else:
+            gradient = self.gradient(x, y)
+        torch._foreach_add_(self._views, gradient, alpha=-learning_rate)
 
 
 def steps_an_epoch(examples: int, batch_size: int | None) -> int:

@@ -1,51 +1,94 @@
 """The gradient without autograd's bookkeeping: record its operations once, then replay them.
 
 At batch 10 a small network spends most of a step in Python, `nn.Module` and autograd rather than in arithmetic. The
-operations are the same for every batch of one shape, so they are recorded once (torch.fx) and replayed; the results are
-the same to the bit.
+operations are the same for every batch of one shape, so they are recorded once and replayed; the results are the same to
+the bit. torch's own recorder, `make_fx`, would do, but it first imports torch's compiler: more than a second in every
+worker process.
 """
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.fx import Graph, Node
+from torch.fx import CodeGen, Graph, GraphModule, Node
+from torch.fx.node import map_aggregate
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Gradient = Callable[..., tuple[Tensor, ...]]
 
 
-def trace_gradient(module: nn.Module, x: Tensor, y: Tensor) -> Gradient | None:
-    """Return `gradient(x, y, *parameters)` for batches shaped like `x`, `y`, or None for a module that cannot be recorded.
+def record_gradient(
+    module: nn.Module, parameters: Sequence[Tensor], x: Tensor, y: Tensor
+) -> tuple[tuple[Tensor, ...], Gradient | None]:
+    """Return the gradient of the mean cross-entropy over the batch, and `gradient(x, y, *parameters)` to repeat it.
 
-    A module cannot be recorded when its Python code depends on the values it computes.
+    The second serves batches shaped like `x`, `y`; it is None for a module that cannot be recorded, because what it does
+    depends on the values it computes.
     """
-    from torch.fx import CodeGen
-    from torch.fx.experimental.proxy_tensor import make_fx
+    recorder = _Recorder([x, y, *parameters])
+    with recorder:
+        gradient = torch.autograd.grad(functional.cross_entropy(module(x), y), parameters)
+    if not recorder.repeatable:
+        return gradient, None
+    recorder.graph.output(tuple(recorder.nodes[id(part)] for part in gradient))
+    _simplify(recorder.graph)
+    recorder.graph.set_codegen(CodeGen())  # a plain argument list
+    return gradient, GraphModule(recorder.constants, recorder.graph).forward
 
-    trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
 
-    def gradient(x: Tensor, y: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
-        scores = functional_call(module, dict(zip(trained, parameters, strict=True)), (x,))
-        return torch.autograd.grad(functional.cross_entropy(scores, y), parameters)
+class _Recorder(TorchDispatchMode):
+    """Notes each operation that runs while it is active: below autograd, so the backward pass too."""
 
-    leaves = [parameter.detach().clone().requires_grad_() for parameter in trained.values()]
-    state = torch.get_rng_state()
-    try:
-        recorded = make_fx(gradient)(x, y, *leaves)
-    except Exception:  # noqa: BLE001 - whatever a learner's own forward raises here, autograd can still run it
-        return None
-    finally:
-        torch.set_rng_state(state)  # recording runs the module once, and its dropout must not shift later draws
-    _simplify(recorded.graph)
-    recorded.graph.set_codegen(CodeGen())  # a plain argument list: unpacking a nested one costs a tenth of a step
-    recorded.recompile()
-    return recorded.forward
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.graph, self.constants, self.repeatable = Graph(), nn.Module(), True
+        # A tensor is known by its identity, so each must stay alive until the recording ends.
+        self.alive = list(inputs)
+        self.nodes = {id(tensor): self.graph.placeholder(f"input_{n}") for n, tensor in enumerate(inputs)}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say that nothing here needs hiding from torch's compiler; hiding it would import the compiler."""
+        return False
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        # The module's Python code may act on such a result, or on its shape, and would not be asked again.
+        if {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(function.tags):
+            self.repeatable = False
+        arguments: Any = map_aggregate((args, kwargs or {}), self._node_of)
+        node = self.graph.call_function(function, *arguments)
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self._remember(result, node)
+        elif isinstance(result, tuple | list):
+            for position, part in enumerate(result):
+                if isinstance(part, Tensor):
+                    self._remember(part, self.graph.call_function(operator.getitem, (node, position)))
+        return result
+
+    def _remember(self, tensor: Tensor, node: Node) -> Node:
+        self.alive.append(tensor)
+        self.nodes[id(tensor)] = node
+        return node
+
+    def _node_of(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) in self.nodes:
+            return self.nodes[id(value)]
+        # Neither given nor computed: a buffer of the module, or a weight that is not trained.
+        name = f"constant_{len(self.alive)}"
+        self.constants.register_buffer(name, value)
+        return self._remember(value, self.graph.get_attr(name))
 
 
 def _simplify(graph: Graph) -> None:
-    """Drop what changes nothing: detaching, and transposing twice in a row."""
+    """Drop what changes nothing: detaching, transposing twice in a row, and results that nobody uses."""
     transpose, detach = torch.ops.aten.t.default, torch.ops.aten.detach.default
     for node in graph.nodes:
         source = node.args[0] if node.args else None
