@@ -1,11 +1,9 @@
-"""Flower (Beutel et al. 2020, arXiv 2007.14390): its Simulation Runtime, on Ray actors of one core each.
+"""Flower (Beutel et al. 2020, arXiv 2007.14390): its Simulation Runtime, on Ray actors.
 
-`ClientApp` and `ServerApp` follow Flower's PyTorch quick start, except that a client's examples are tensors in memory
-instead of a `DataLoader`, and that a process builds the model and reads the data once: both only make Flower faster.
+`ClientApp` and `ServerApp` follow Flower's PyTorch quick start, on examples that are already in memory.
 """
 
 import os
-from functools import cache
 from typing import Any
 
 # Flower and Ray read these when they are imported: neither reports to anybody, and Ray stays on loopback.
@@ -19,19 +17,13 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.simulation import run_simulation
-from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from peers.bare_loop import take_steps
-from peers.workload import Measurement, Workload, examples, one_thread
+from peers.workload import Measurement, Workload, examples
 
 CORES = 2
 app = ClientApp()
-
-
-@cache
-def _model(workload: Workload) -> nn.Module:
-    one_thread()
-    return workload.new_model()
 
 
 @app.train()
@@ -39,20 +31,20 @@ def train(message: Message, context: Context) -> Message:
     """Train the received weights on this client's examples and send the result back."""
     content: Any = message.content
     workload = Workload(model=content["config"]["model"], seed=content["config"]["seed"])
-    model = _model(workload)
+    model = workload.new_model()
     model.load_state_dict(content["arrays"].to_torch_state_dict())
     shard = examples(workload)[2][int(context.node_config["partition-id"])]
+    batches = DataLoader(TensorDataset(shard.x, shard.y), batch_size=workload.batch_size, shuffle=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=workload.learning_rate)
     for _ in range(workload.epochs):
-        order = torch.randperm(len(shard))
-        batches = zip(shard.x[order].split(workload.batch_size), shard.y[order].split(workload.batch_size), strict=True)
         take_steps(model, optimizer, batches)
     metrics = MetricRecord({"num-examples": len(shard)})
     return Message(RecordDict({"arrays": ArrayRecord(model.state_dict()), "metrics": metrics}), reply_to=message)
 
 
-def measure(workload: Workload) -> Measurement:
-    """Run the workload in Flower's simulation, on two actors."""
+def measure(workload: Workload, cores_a_client: int) -> Measurement:
+    """Run the workload on two cores: by Flower's defaults a client uses both, with one each two clients train at a time."""
+    os.environ.pop("OMP_NUM_THREADS", None)  # Ray then gives an actor as many threads as it has cores
     clock = Measurement(workload)
     server = ServerApp()
 
@@ -78,7 +70,7 @@ def measure(workload: Workload) -> Measurement:
     run_simulation(
         server, app, num_supernodes=workload.clients,
         backend_config={
-            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+            "client_resources": {"num_cpus": cores_a_client, "num_gpus": 0.0},
             "init_args": {"num_cpus": CORES, "log_to_driver": False},
         },
     )  # fmt: skip
