@@ -24,7 +24,9 @@ def _check_megabytes(megabytes: Callable[[int, int, int], float]) -> str:
         if isclose(given, mistake, rel_tol=1e-6):
             raise Wrong(explanation)
     if not isclose(given, right, rel_tol=1e-6):
-        raise Wrong(f"For 50,890 weights, 4 owners and 10 rounds you get {given:,.2f} MB. Count the messages of a round first.")
+        raise Wrong(
+            f"For 50,890 weights, 4 owners and 10 rounds you get {given:,.2f} MB. Count the messages of a round first."
+        )
     if not isclose(float(megabytes(7, 3, 2)), 2 * 4 * 7 * 3 * 2 / 1e6, rel_tol=1e-6):
         raise Wrong("Right for this lesson's run, but not for another size: use all three arguments.")
     return f"This lesson's federated run sends {right:.1f} MB."
@@ -45,7 +47,9 @@ def _check_average(average: Callable[[list[Any], list[int]], Any]) -> str:
     hospital, clinic = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     given = torch.as_tensor(average([hospital, clinic], [900, 100])).double()
     if given.shape != (2,):
-        raise Wrong(f"The average of two updates with 2 numbers each has 2 numbers; yours has shape {tuple(given.shape)}.")
+        raise Wrong(
+            f"The average of two updates with 2 numbers each has 2 numbers; yours has shape {tuple(given.shape)}."
+        )
     for mistake, explanation in [
         ([0.5, 0.5], "You took the plain mean. The hospital holds nine times as many images: it counts nine times."),
         ([900.0, 100.0], "You added up size times update. Divide by all the images."),
