@@ -68,7 +68,12 @@ def fit(
         logs = [_work(job, shards[0], test, lambda done: show(0, done))]
     else:
         given = [(shard, test if worker == 0 else None) for worker, shard in enumerate(shards)]
-        logs = cluster.launch(_work, job, workers=workers, per_rank=given, timeout=timeout, on_report=show)
+        try:
+            logs = cluster.launch(_work, job, workers=workers, per_rank=given, timeout=timeout, on_report=show)
+        except cluster.WorkerError as error:
+            if isinstance(error.original, DivergedError):  # no worker is to blame: the same error as in one process
+                raise error.original from None
+            raise
     return assemble(plan, seed, module, logs)
 
 

@@ -13,6 +13,8 @@ from course_lib.data import Dataset
 from course_lib.learning import keys, sgd
 from course_lib.plans import Plan
 
+pytestmark = pytest.mark.slow
+
 MODEL = models.mlp((12,))
 
 
@@ -202,3 +204,13 @@ def test_progress_counts_the_rounds_up_to_the_last(digits: tuple[Dataset, Datase
             MODEL, train, uneven(train), plans.local_sgd(5, 1, 4), workers=workers, progress=lambda *at: seen.append(at)
         )
         assert seen == [(done, 5) for done in range(1, 6)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("plan", [plans.fedavg(rounds=5, learning_rate=1e30), plans.local_sgd(5, learning_rate=1e30)])
+def test_a_run_that_diverges_says_where_and_what_to_do_on_any_number_of_workers(
+    digits: tuple[Dataset, Dataset], plan: plans.Plan, workers: int
+) -> None:
+    train, _ = digits
+    with pytest.raises(rounds.DivergedError, match=r"NaN or infinity in round 1: lower the learning rate"):
+        rounds.fit(models.mlp(), train, data.partitions.iid(train.y, 4), plan, workers=workers)

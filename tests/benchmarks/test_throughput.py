@@ -72,6 +72,7 @@ def test_two_workers_must_reach_what_one_reaches_exactly() -> None:
         benchmark.check_accuracies(measured)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["2nn", "lenet"])
 def test_the_bare_loop_takes_the_very_steps_of_a_client(model: str) -> None:
     workload = Workload(model=model)

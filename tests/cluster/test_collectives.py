@@ -8,6 +8,8 @@ from course_lib import cluster
 from course_lib.cluster.collectives import broadcast, gather, ring_all_reduce, sum_in_order
 from course_lib.cluster.traffic import Channel, Message, Recorder
 
+pytestmark = pytest.mark.slow
+
 
 def reduce_both_ways(size: int) -> tuple[torch.Tensor, torch.Tensor, list[Message]]:
     recorder = Recorder()

@@ -17,6 +17,8 @@ import torch.distributed as dist
 
 from course_lib import cluster
 
+pytestmark = pytest.mark.slow
+
 _unpacked: list[str] = []
 
 
@@ -147,7 +149,6 @@ def test_a_module_found_only_after_the_pool_started_is_found_by_the_workers_too(
     assert cluster.launch(learners_own.answer) == [42, 42]
 
 
-@pytest.mark.slow
 def test_workers_stay_warm_when_the_thread_that_launched_them_ends(worker_processes):
     cluster.shutdown()
     found: list[list[Any]] = []
@@ -168,7 +169,6 @@ def test_launches_from_two_threads_take_turns():
     assert results == [[1.0, 1.0]] * 4
 
 
-@pytest.mark.slow
 def test_many_launches_leave_no_files_threads_processes_or_memory_behind(worker_processes):
     data = torch.zeros(250_000)  # one megabyte each way: a leak of it would show
 
@@ -264,7 +264,6 @@ def test_outside_any_cluster_this_process_is_rank_0_of_1():
     assert cluster.launch(cluster.join) == [(0, 2), (1, 2)]
 
 
-@pytest.mark.slow
 def test_a_script_without_a_guard_launches_its_own_functions_and_leaves_nothing_behind(tmp_path: Path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -10,6 +10,8 @@ from course_lib import cluster
 from course_lib.cluster import traffic
 from course_lib.cluster.traffic import Channel, Message, Recorder
 
+pytestmark = pytest.mark.slow
+
 TENSORS = [
     torch.tensor(2.5), torch.zeros(0), torch.zeros(3, 0), torch.arange(6).reshape(2, 3).T, torch.tensor([True, False]),
     torch.ones(3, dtype=torch.bfloat16), torch.tensor([1 + 2j]), torch.ones(2, requires_grad=True),

@@ -9,6 +9,8 @@ import pytest
 from tests.tools.tiny import TINY, command, stored, write
 from tools import review
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_notebook_is_built_once_and_again_only_when_its_lesson_changes(
     course: Path, capsys: pytest.CaptureFixture[str]
@@ -43,7 +45,6 @@ def test_stored_outputs_are_the_text_and_html_twins_without_timings_or_widget_na
     assert all("execution" not in cell.metadata for cell in notebook.cells)
 
 
-@pytest.mark.slow
 def test_nbval_finds_the_same_outputs_when_it_runs_the_notebook(built: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", f"--rootdir={built}", "notebooks"],

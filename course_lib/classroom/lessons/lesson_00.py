@@ -1,4 +1,4 @@
-"""Exercises of lesson 00, two ways to train together."""
+"""Lesson 00, "Two ways to train together": megabytes of a run, a weighted average, a break-even; and the quiz."""
 
 from collections.abc import Callable
 from math import isclose
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from course_lib.classroom.exercises import Exercise, Wrong
+from course_lib.classroom.quizzes import Choice, Question
 
 
 def _check_megabytes(megabytes: Callable[[int, int, int], float]) -> str:
@@ -93,3 +94,31 @@ q3 = Exercise(
     hints=["Divide the data's size by the size of a round.", "12.6 / 1.63 is between 7 and 8. Which side is more?"],
     solution="rounds_until_dearer = 8",
 )
+
+quiz = [
+    Question(
+        "What does a worker send in synchronous distributed training?",
+        [
+            Choice(
+                "Its images", False, "They are dealt out before training; during training they stay where they are."
+            ),
+            Choice("A gradient, after every step", True, "All workers then take the same averaged step."),
+            Choice("Its weights, once at the end", False, "The workers would drift apart: they average at every step."),
+        ],
+    ),
+    Question(
+        "Why does an owner with more images count more in the server's average?",
+        [
+            Choice("It has the better model", False, "Nobody knows whose model is better; size is all that is used."),
+            Choice("Then each image counts the same", True, "The average stands for the loss over everybody's images."),
+            Choice("It pays more", False, "Nothing is paid. The weights only reflect the number of images."),
+        ],
+    ),
+    Question(
+        "The data is ten times larger, model and rounds are the same. What happens to FL's bytes?",
+        [
+            Choice("They grow tenfold", False, "Updates are as large as the model, whatever the data."),
+            Choice("They stay the same", True, "So the larger the data, the better FL looks in bytes."),
+        ],
+    ),
+]

@@ -1,10 +1,11 @@
-"""Lesson 01, "One machine, and honest accuracy": the half-width of an interval, a paired decision, and F1."""
+"""Lesson 01, "One machine, and honest accuracy": the half-width of an interval, a paired decision, F1; and the quiz."""
 
 from collections.abc import Callable, Sequence
 from math import isclose, sqrt
 from typing import Any
 
 from course_lib.classroom.exercises import Exercise, Wrong
+from course_lib.classroom.quizzes import Choice, Question
 from course_lib.learning import interval, paired_difference
 
 # No set has a mean near zero or n = 2 only: each slip below must give a number of its own.
@@ -157,3 +158,43 @@ q3 = Exercise(
     ],
     solution="    return 2 * hits / (2 * hits + false_alarms + misses)",
 )  # fmt: skip
+
+quiz = [
+    Question(
+        "A paper reports 92.4% for method A and 91.6% for B, one run each, on 1,000 test images. Is A better?",
+        [
+            Choice("Yes, by 0.8 points", False, "Two runs of the same method often differ by more than that."),
+            Choice(
+                "Nobody can tell from this", True, "There is no repeat, so no measure of luck, and few test images."
+            ),
+            Choice("No, they are equal", False, "Not seeing a difference does not show that there is none."),
+        ],
+    ),
+    Question(
+        "Ten training seeds on one test set give a narrow interval. What does it not cover?",
+        [
+            Choice("The luck of the first weights", False, "Each seed draws new ones, so this is covered."),
+            Choice("The order of the images", False, "Each seed draws a new order, so this is covered."),
+            Choice(
+                "The choice of test images", True, "All ten runs share them: other images could move all ten together."
+            ),
+        ],
+    ),
+    Question(
+        "Why does pairing by seed help?",
+        [
+            Choice("It makes both methods more accurate", False, "The accuracies and their means stay as they are."),
+            Choice(
+                "What both share cancels in each difference", True, "An easy split raises both; only the rest is noise."
+            ),
+            Choice("It doubles the number of runs", False, "The runs are the same ones, only subtracted in pairs."),
+        ],
+    ),
+    Question(
+        "1% of payments are fraud. A model is 99% accurate. What do you know?",
+        [
+            Choice("It finds most frauds", False, "A model that never raises an alarm is 99% accurate as well."),
+            Choice("Next to nothing about frauds", True, "Ask for recall and precision, F1, or PR-AUC."),
+        ],
+    ),
+]

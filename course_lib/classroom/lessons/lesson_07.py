@@ -1,10 +1,11 @@
-"""Exercises of lesson 07, federated averaging."""
+"""Lesson 07, "Federated averaging": local steps, bytes to a target, the fewest client updates; and the quiz."""
 
 from collections.abc import Callable
 from math import ceil, isclose
 from typing import Any
 
 from course_lib.classroom.exercises import Exercise, Wrong
+from course_lib.classroom.quizzes import Choice, Question
 
 
 def _check_local_steps(local_steps: Callable[[int, int, int], float]) -> str:
@@ -131,3 +132,38 @@ q3 = Exercise(
     ],
     solution="    return min(rounds_by_share, key=lambda share: rounds_by_share[share] * max(1, round(share * clients)))",
 )
+
+quiz = [
+    Question(
+        "When each client takes one step on all its images, FedAvg is the same as what?",
+        [
+            Choice("FedSGD", True, "Averaging the models after one step is stepping along the averaged gradient."),
+            Choice("Training each client alone", False, "The models are still averaged after the step."),
+        ],
+    ),
+    Question(
+        "IID clients. From C = 0.1 to C = 1, rounds hardly fall. What grows tenfold?",
+        [
+            Choice("The work and the bytes of a round", True, "Ten times the clients train, and each sends a model."),
+            Choice("The local steps of a client", False, "They depend on E, B and its images, not on C."),
+        ],
+    ),
+    Question(
+        "E goes from 1 to 5 and rounds halve. Which budget got worse?",
+        [
+            Choice("Bytes", False, "They are proportional to rounds, so they halve too."),
+            Choice("Computing on the clients", True, "Five times the work in half the rounds is 2.5 times as much."),
+        ],
+    ),
+    Question(
+        "The paper's FedAvg saves more rounds against FedSGD than yours. Why?",
+        [
+            Choice(
+                "A pass there has 60 steps, here it has 4",
+                True,
+                "A client with more images does more between messages.",
+            ),
+            Choice("Its computers were faster", False, "Rounds do not depend on the speed of a computer."),
+        ],
+    ),
+]
