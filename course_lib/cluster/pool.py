@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from datetime import timedelta
 from multiprocessing.connection import Pipe, wait
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch.distributed as dist
 from course_lib.cluster import failures, start, transport, worker
 
 _START_SECONDS = 120.0  # a cold disk may take long to give up torch
+_REACH_ONESELF = timedelta(seconds=10)  # over loopback; torch would try for five minutes
 _ANSWER_SECONDS = 5.0  # for a warm worker to answer: it may be busy with taking leave of the last launch
 
 _ENVIRONMENT = {
@@ -190,9 +192,16 @@ class Pool:
             listener.bind(("127.0.0.1", 0))
             listener.listen(128)
             port = listener.getsockname()[1]
-            self._store = dist.TCPStore(
-                "127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
-            )
+            try:
+                self._store = dist.TCPStore(
+                    "127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach(),
+                    timeout=_REACH_ONESELF,
+                )  # fmt: skip
+            except dist.DistNetworkError as error:
+                raise RuntimeError(
+                    "processes of this machine cannot reach each other at 127.0.0.1: allow such connections in the firewall "
+                    "or security software, nothing leaves this machine; `python -m course_lib doctor` checks it"
+                ) from error
         self._launches += 1
         return self._store.port, f"launch {self._launches}"
 

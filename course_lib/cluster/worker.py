@@ -111,10 +111,11 @@ def _carry_out(settings: Settings, tasks: Connection) -> tuple[bytes, memoryview
     try:
         _prepare(settings)
         _parent.rank, _parent.in_launch = settings.rank, True
-        store = dist.TCPStore("127.0.0.1", settings.port, is_master=False, wait_for_workers=False)
+        timeout = timedelta(seconds=settings.timeout)
+        store = dist.TCPStore("127.0.0.1", settings.port, is_master=False, wait_for_workers=False, timeout=timeout)
         dist.init_process_group(
             "gloo", store=dist.PrefixStore(settings.prefix, store), rank=settings.rank, world_size=settings.world,
-            timeout=timedelta(seconds=settings.timeout),
+            timeout=timeout,
         )  # fmt: skip
         fn, args = transport.loads(common)
         args += transport.loads(own)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -339,3 +340,16 @@ def test_no_worker_outlives_a_parent_killed_while_they_start(tmp_path, worker_pr
             time.sleep(0.01)
         process.kill()
         all_end(workers)
+
+
+def test_a_machine_that_cannot_reach_itself_is_told_so_within_seconds(tmp_path: Path) -> None:
+    cut_off = ["unshare", "--map-root-user", "--net"]  # a network of its own, in which even loopback is down
+    if not shutil.which("unshare") or subprocess.run([*cut_off, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system does not let us cut a process off from its network")
+    script = tmp_path / "script.py"
+    script.write_text("from course_lib import cluster\ncluster.launch(print, workers=2)\n", encoding="utf-8")
+    done = subprocess.run(
+        [*cut_off, sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1
+    assert "cannot reach each other at 127.0.0.1: allow such connections" in done.stderr.splitlines()[-1]
