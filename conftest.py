@@ -1,6 +1,5 @@
 """Watch what each notebook takes while nbval runs it: a learner has two cores, 2 GB and no patience."""
 
-import sys
 import threading
 import time
 from collections.abc import Generator
@@ -34,7 +33,7 @@ class Watch:
 
 
 def family_memory(parent: psutil.Process) -> int:
-    """Return the bytes that a process and all below it hold; what processes share counts once where the system tells."""
+    """Return the bytes that a process and all below it hold; what processes share counts once at most."""
     try:
         family = [parent, *parent.children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -42,8 +41,9 @@ def family_memory(parent: psutil.Process) -> int:
     total = 0
     for process in family:
         try:
-            # On Linux libraries are shared among workers, so each process counts its proportional part of them.
-            total += process.memory_full_info().pss if sys.platform == "linux" else process.memory_info().rss
+            memory = process.memory_full_info()
+            # Libraries are shared among workers: on Linux a process counts its part of them, elsewhere only its own pages.
+            total += getattr(memory, "pss", memory.uss)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return total

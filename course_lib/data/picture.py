@@ -48,10 +48,15 @@ def describe(
     sizes, held = counts.sum(1), (counts > 0).sum(1)
     largest = counts.max(1) / np.maximum(sizes, 1)
     return (
-        f"{len(clients)} clients hold {sizes.min()} to {sizes.max()} examples each, of {held.min()} to {held.max()} of the "
-        f"{counts.shape[1]} classes ({held.mean():.1f} on average). A client's most frequent class makes up "
+        f"{len(clients)} clients hold {_range(sizes)} examples each, of {_range(held)} of the {counts.shape[1]} classes "
+        f"({held.mean():.1f} on average). A client's most frequent class makes up "
         f"{100 * largest.mean():.0f}% of its examples on average."
     )
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = values.min(), values.max()
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _counts(

@@ -131,7 +131,7 @@ def test_impossible_shards_noise_and_groups_are_refused() -> None:
 
 def test_the_picture_comes_with_the_same_facts_in_words() -> None:
     figure, summary = partitions.picture(Y, partitions.shards(Y, 100, 2))
-    assert summary.startswith("100 clients hold 40 to 40 examples each, of 1 to 2 of the 10 classes")
+    assert summary.startswith("100 clients hold 40 examples each, of 1 to 2 of the 10 classes")
     image = io.BytesIO()
     figure.savefig(image)
     assert len(image.getvalue()) > 5000
