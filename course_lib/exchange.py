@@ -5,8 +5,9 @@ once by its sender; where both sit in the same process it is handed over and rec
 therefore the same on any number of processes, and sums are taken in participant order, so the results are too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,20 @@ from course_lib.cluster.traffic import Channel, Expected, Handle, Recorder
 
 SERVER = "server"
 
-# Called with a hosted participant and the weights (d,) that it starts from; returns its message (d,).
+# Called with a hosted participant and what it receives (m,); returns its message (k,).
 Train = Callable[[int, Tensor], Tensor]
+Decode = Callable[[Tensor], Tensor]
+NOT_FINITE = "NaN or infinity"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the server has after a round: the mean `(d,)` of the messages it could use, if any, from how many clients, and
+    why it left out the others."""
+
+    mean: Tensor | None
+    count: int
+    left_out: dict[int, str]
 
 
 class DivergedError(ArithmeticError):
@@ -84,47 +97,67 @@ def balanced_hosts(cohorts: Sequence[Sequence[int]], load: Sequence[int], worker
 
 
 def through_server(
-    wire: Wire, theta: Tensor, cohort: Sequence[int], weights: Sequence[float], kind: str, train: Train
-) -> Tensor | None:
-    """Run one round of a star: the server sends `theta: (d,)` to each client of the cohort and averages what returns.
+    wire: Wire, download: Tensor, cohort: Sequence[int], weights: Mapping[int, float], kind: str, train: Train,
+    blank: Tensor, decode: Decode,
+) -> Answers | None:  # fmt: skip
+    """Run one round of a star: the server sends `download` to the cohort, and averages what those in `weights` answer.
 
-    `train(client, theta)` returns a hosted client's message `(d,)`. Returns the mean on the server (process 0), None
-    elsewhere. Raises DivergedError, naming the client, for a message that is not finite.
+    `train(client, download)` returns a hosted client's message, which should be like `blank`; `decode` turns it into the
+    vector that is averaged. A message that is missing, of another shape, or not finite is left out. Returns the Answers on
+    the server (process 0), None elsewhere.
     """
     hosted = [client for client in cohort if wire.hosts[client] == wire.rank]
     pending: list[Handle | None] = []
     if wire.rank != 0:
         if hosted:
-            theta = wire.expect(0, "model", theta).wait()
+            download = wire.expect(0, "model", download).wait()
         for client in hosted:
-            # The model crosses to a process once; there it is handed on to the other clients of the cohort.
+            # What is sent to everybody crosses to a process once; there it is handed on to the others of the cohort.
             if client != hosted[0]:
-                wire.post(theta, wire.rank, "model", SERVER, wire.name(client))
-            pending.append(wire.post(train(client, theta), 0, kind, wire.name(client), SERVER))
+                wire.post(download, wire.rank, "model", SERVER, wire.name(client))
+            if client in weights:
+                message, remark = _sound(train(client, download), blank)
+                pending.append(wire.post(message, 0, kind + remark, wire.name(client), SERVER))
         finish(pending)
         return None
 
-    remote = [client for client in cohort if wire.hosts[client] != 0]
-    expected = {client: wire.expect(wire.hosts[client], kind, theta) for client in remote}
-    first_of_host = {wire.hosts[client]: client for client in reversed(remote)}
+    expected = {
+        client: wire.expect(wire.hosts[client], kind, blank) for client in cohort
+        if client in weights and wire.hosts[client] != 0
+    }  # fmt: skip
+    first_of_host = {wire.hosts[client]: client for client in reversed(cohort)}
     for client in cohort:
-        if client not in expected or client in first_of_host.values():
-            pending.append(wire.post(theta, wire.hosts[client], "model", SERVER, wire.name(client)))
-    total = RunningMean(theta.numel())
-    for client, weight in zip(cohort, weights, strict=True):
+        if wire.hosts[client] == 0 or client == first_of_host[wire.hosts[client]]:
+            pending.append(wire.post(download, wire.hosts[client], "model", SERVER, wire.name(client)))
+    total: RunningMean | None = None
+    count, left_out = 0, {}
+    for client in (client for client in cohort if client in weights):
         if client in expected:
-            message = expected.pop(client).wait()
+            awaited = expected.pop(client)
+            message, remark = awaited.wait(), awaited.remark
         else:
-            message = train(client, theta)
-            wire.post(message, 0, kind, wire.name(client), SERVER)
-        if not torch.isfinite(message).all():
-            raise DivergedError(
-                f"{wire.name(client)} sent an {kind} with NaN or infinity in round {wire.recorder.round}: "
-                "lower the learning rate, or look at that client's data"
-            )
-        total.add(message, weight)
+            message, remark = _sound(train(client, download), blank)
+            wire.post(message, 0, kind + remark, wire.name(client), SERVER)
+            remark = remark.removeprefix(": ")
+        vector = message if remark else decode(message)
+        if remark or not torch.isfinite(vector).all():
+            left_out[client] = remark or NOT_FINITE
+            continue
+        total = total or RunningMean(vector.numel())
+        total.add(vector, weights[client])
+        count += 1
     finish(pending)
-    return total.mean()
+    return Answers(total.mean() if total else None, count, left_out)
+
+
+def _sound(message: Any, blank: Tensor) -> tuple[Tensor, str]:
+    """Return a client's message and "", or zeros in its place and a remark on what was wrong with it."""
+    if not isinstance(message, Tensor):
+        return torch.zeros_like(blank), ": no message" if message is None else f": a {type(message).__name__}"[:60]
+    if (message.shape, message.dtype) != (blank.shape, blank.dtype):
+        found = "x".join(map(str, message.shape)) or "a single value"
+        return torch.zeros_like(blank), f": {found} of {message.dtype}, not {blank.numel()} of {blank.dtype}"
+    return message, ""
 
 
 def all_reduce_mean(wire: Wire, theta: Tensor, weights: Sequence[float], kind: str, train: Train) -> Tensor:

@@ -1,6 +1,7 @@
 """The course's models, each sized from the data set's shape.
 
-None has BatchNorm: its statistics leak between examples, differ between clients and rule out per-example gradients.
+None but `normalised`, which is for FedBN, has BatchNorm: its statistics leak between examples, differ between clients and
+rule out per-example gradients.
 """
 
 from collections.abc import Callable
@@ -50,15 +51,23 @@ def cnn() -> ModelSpec:
     return ModelSpec("cnn", _cnn)
 
 
-def check_output(model: nn.Module, shape: Shape, classes: int) -> None:
-    """Raise ValueError unless `model` has weights and turns a batch `(2, *shape)` into scores `(2, classes)`."""
+def normalised(width: int = 64) -> ModelSpec:
+    """One hidden layer with BatchNorm before it and in it, for `federated.personalisation.FedBN`."""
+    return ModelSpec("normalised", partial(_normalised, width=width))
+
+
+def check_output(model: nn.Module, shape: Shape, classes: int, *, batch_norm: bool = False) -> None:
+    """Raise ValueError unless `model` has weights and turns a batch `(2, *shape)` into scores `(2, classes)`.
+
+    `batch_norm`: whether BatchNorm is allowed.
+    """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(f"{type(model).__name__} has no weights to train: give it at least one layer with parameters")
     normed = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    if normed:
+    if normed and not batch_norm:
         raise ValueError(
             f"{type(model).__name__} holds a {type(normed[0]).__name__}, whose running statistics are not weights and "
-            "would differ between workers: use GroupNorm or LayerNorm"
+            "would differ between workers: use GroupNorm or LayerNorm, or keep them with their client by FedBN"
         )
     try:
         with torch.no_grad():
@@ -84,6 +93,13 @@ def _mlp(shape: Shape, classes: int, hidden: tuple[int, ...]) -> nn.Module:
         layers += [nn.Linear(width, next_width), nn.ReLU()]
         width = next_width
     return nn.Sequential(*layers, nn.Linear(width, classes))
+
+
+def _normalised(shape: Shape, classes: int, width: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.BatchNorm1d(prod(shape)), nn.Linear(prod(shape), width), nn.BatchNorm1d(width), nn.ReLU(),
+        nn.Linear(width, classes),
+    )  # fmt: skip
 
 
 def _lenet(shape: Shape, classes: int) -> nn.Module:

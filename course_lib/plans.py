@@ -4,8 +4,15 @@ Where is the data (`data`), how long does each side work alone (`local_steps` or
 (`exchange`), and who takes part (`participation`). `rounds.fit` carries any plan out.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from torch import Tensor
+
+from course_lib.compression import Compression
+from course_lib.fleet import Fleet
+from course_lib.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -17,6 +24,13 @@ class Plan:
     `participation`: share of participants in a round, 0 to 1; at least one takes part.
     `local_steps` or `local_epochs`: SGD steps, or passes over the own examples, between two exchanges.
     `batch_size`: examples a step for each participant; None is all that it holds.
+
+    With a server, federated learning has more to answer:
+    `strategy`: what client and server do differently from averaging, see `federated.strategies`.
+    `compression`: how a client's message is made smaller, see `compression`.
+    `fleet`: the clients' devices and how reliable they are, see `federated.participation`.
+    `required`: a round with fewer usable messages than this is skipped.
+    `faults`: for some clients, `fault(message, round)` returns what the client sends instead of its message: anything.
     Raises ValueError, naming the value, for settings that make no sense.
     """
 
@@ -29,9 +43,14 @@ class Plan:
     local_steps: int | None = None
     local_epochs: int | None = None
     participation: float = 1.0
+    strategy: Strategy | None = None
+    compression: Compression | None = None
+    fleet: Fleet | None = None
+    required: int = 1
+    faults: Mapping[int, Callable[[Tensor, int], Any]] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "local_steps", "local_epochs", "batch_size"):
+        for name in ("rounds", "local_steps", "local_epochs", "batch_size", "required"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
@@ -49,13 +68,21 @@ class Plan:
                 f"participation={self.participation} needs exchange='server': in an {self.exchange!r} exchange "
                 "everyone takes part"
             )
+        for name in ("strategy", "compression", "fleet", "faults"):
+            if getattr(self, name) and self.exchange != "server":
+                raise ValueError(f"{name}={getattr(self, name)!r} needs exchange='server', not {self.exchange!r}")
+        if self.compression and type(self.strategy or Strategy()).message_size is not Strategy.message_size:
+            raise ValueError(
+                f"compression={self.compression!r} packs plain updates, but with {self.strategy!r} clients send more or less "
+                "than that: use one or the other"
+            )
         if self.exchange == "none" and self.data != "pooled":
             raise ValueError("exchange='none' needs data='pooled': one machine trains on everything")
 
     @property
     def sends(self) -> Literal["gradient", "update"]:
-        """What travels: after a single step the gradient itself, otherwise the change of the weights."""
-        return "gradient" if self.local_steps == 1 else "update"
+        """What travels: after a single step the gradient itself, otherwise, or with a strategy, the change of the weights."""
+        return "gradient" if self.local_steps == 1 and self.strategy is None else "update"
 
     def but(self, **changes: Any) -> "Plan":
         """Return this plan with some answers changed, for example `plan.but(participation=0.5)`."""

@@ -9,8 +9,11 @@ from torch import nn
 
 from course_lib.data import Dataset
 from course_lib.exchange import balanced_hosts
+from course_lib.fleet import Attendance
 from course_lib.learning import keys
+from course_lib.learning.sgd import steps_an_epoch
 from course_lib.plans import Plan
+from course_lib.strategy import Strategy
 
 # The indices of the training examples that each client holds.
 Partition = Sequence[np.ndarray | Sequence[int]]
@@ -20,14 +23,14 @@ Partition = Sequence[np.ndarray | Sequence[int]]
 class Job:
     """Everything about a run that every process may know; the clients' raw data is not part of it.
 
-    `sizes`: examples of each participant; `cohorts`: the participants of each round; `hosts`: each participant's process.
+    `sizes`: examples of each participant; `attendance`: who takes part in each round; `hosts`: each participant's process.
     """
 
     module: nn.Module
     plan: Plan
     seed: int
     sizes: tuple[int, ...]
-    cohorts: tuple[tuple[int, ...], ...]
+    attendance: tuple[Attendance, ...]
     hosts: tuple[int, ...]
     evaluate_every: int
     stop_at: float | None
@@ -36,7 +39,7 @@ class Job:
 
 def check(
     train: Dataset, clients: Partition, test: Dataset | None, workers: int, evaluate_every: int,
-    stop_at: float | None,
+    stop_at: float | None, local_tests: Partition | None = None,
 ) -> None:  # fmt: skip
     """Raise ValueError, with the value and the remedy, for input that cannot be trained on."""
     if not len(clients):
@@ -61,6 +64,18 @@ def check(
             f"test has examples of shape {test.shape} in {len(test.classes)} classes, train of shape {train.shape} in "
             f"{len(train.classes)}: take both from one data.load"
         )
+    if local_tests is None:
+        return
+    if test is None or len(local_tests) != len(clients):
+        raise ValueError(
+            f"local_tests has {len(local_tests)} entries: it needs a test set, and one array of its indices for each of the "
+            f"{len(clients)} clients"
+        )
+    for client, indices in enumerate(local_tests):
+        if not len(indices) or min(indices) < 0 or max(indices) >= len(test):
+            raise ValueError(
+                f"local_tests gives client {client} {len(indices)} examples: give it one or more, from 0 to {len(test) - 1}"
+            )
 
 
 def participant_sizes(plan: Plan, held: Sequence[int]) -> tuple[int, ...]:
@@ -83,8 +98,34 @@ def cohorts(plan: Plan, participants: int, seed: int) -> tuple[tuple[int, ...], 
     return tuple(drawn)
 
 
-def hosting(plan: Plan, held: Sequence[int], in_round: Sequence[Sequence[int]], workers: int) -> tuple[int, ...]:
+def attendance(plan: Plan, sizes: Sequence[int], weights: int, seed: int) -> tuple[Attendance, ...]:
+    """Return who takes part in each round, for participants with so many examples each and a model of `weights` weights."""
+    if plan.fleet is None:
+        return tuple(
+            Attendance(cohort, dict.fromkeys(cohort, 1.0)) for cohort in cohorts(plan, len(sizes), seed)
+        )  # fmt: skip
+    wanted = max(1, round(plan.participation * len(sizes)))
+    steps = [local_steps(plan, size) for size in sizes]
+    strategy = plan.strategy or Strategy()
+    theta = torch.zeros(weights)
+    download = 4 * strategy.download(theta, strategy.server_start(theta)).numel()
+    values = strategy.message_size(weights)
+    upload = plan.compression.size(values) if plan.compression else 4 * values
+    return tuple(
+        plan.fleet.attendance(number, wanted, steps, download, upload, seed) for number in range(plan.rounds)
+    )  # fmt: skip
+
+
+def local_steps(plan: Plan, examples: int) -> int:
+    """Return how many SGD steps a participant with so many examples takes in a round, when it does all its work."""
+    if plan.local_steps is not None:
+        return plan.local_steps
+    assert plan.local_epochs is not None
+    return plan.local_epochs * steps_an_epoch(examples, plan.batch_size)
+
+
+def hosting(plan: Plan, held: Sequence[int], in_round: Sequence[Attendance], workers: int) -> tuple[int, ...]:
     """Return the process that holds each owner's data; process 0 is also the server."""
     if plan.exchange == "server":
-        return tuple(balanced_hosts(in_round, held, workers))
+        return tuple(balanced_hosts([list(one.work) for one in in_round], held, workers))
     return tuple(owner % workers for owner in range(len(held)))

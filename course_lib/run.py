@@ -1,5 +1,6 @@
 """What a run leaves behind."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,9 @@ class WorkerLog:
     spans: list[Span]
     client_accuracy: dict[int, float]
     payloads: list[Tensor] = field(default_factory=list)
-    checkpoints: list[dict[str, float]] = field(default_factory=list)
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
     theta: Tensor | None = None
+    best: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,13 @@ class Run:
     """A finished run.
 
     `history`: a DataFrame with one row an evaluation: round, accuracy (0 to 1), loss (nats), and since the start of the
-    run bytes_up (from participants), bytes_down (to them), bytes_moved (raw data) and seconds.
+    run bytes_up (from participants), bytes_down (to them), bytes_moved (raw data), seconds, and simulated_seconds on the
+    clients' own devices (NaN where these are not known). Since the row before: left_out (whose messages the server could not
+    use, in which round and why), absent (how many answers did not come) and skipped (rounds with too few).
     `traffic`: a DataFrame with one row a message: round, sender, receiver, kind, bytes, crossed (between two processes).
     `timeline`: a DataFrame with one row a span: worker, activity (computing, talking, waiting), start, end in seconds.
-    `client_accuracy`: `(n,)`, the final model's accuracy on each client's own examples.
+    `client_accuracy`: `(n,)`, the accuracy of each client's final model on its local tests, or on its own examples.
+    `best_model`: the model as it was at its highest test accuracy; without a test set, at the first evaluation.
     `payloads`: the tensors of the messages, in the order of `traffic`, where `keep_payloads` asked for them.
     """
 
@@ -50,6 +55,7 @@ class Run:
     timeline: "pd.DataFrame"
     client_accuracy: "np.ndarray"
     payloads: list[Tensor]
+    best_model: nn.Module
 
     @property
     def accuracy(self) -> float:
@@ -91,15 +97,20 @@ def assemble(plan: Plan, seed: int, module: nn.Module, logs: list[WorkerLog]) ->
     accuracies: dict[int, float] = {}
     for log in logs:
         accuracies |= log.client_accuracy
-    theta = logs[0].theta
-    assert theta is not None
-    with torch.no_grad():
-        torch.nn.utils.vector_to_parameters(theta, [p for p in module.parameters() if p.requires_grad])
     return Run(
-        plan=plan, seed=seed, workers=len(logs), model=module, history=_history(logs[0].checkpoints, traffic),
+        plan=plan, seed=seed, workers=len(logs), model=_holding(logs[0].theta, module), history=_history(logs[0].checkpoints, traffic),
         traffic=traffic, timeline=timeline, client_accuracy=np.array([accuracies[k] for k in sorted(accuracies)]),
-        payloads=[payload for _, payload in sent if payload is not None],
+        payloads=[payload for _, payload in sent if payload is not None], best_model=_holding(logs[0].best, module),
     )  # fmt: skip
+
+
+def _holding(theta: Tensor | None, module: nn.Module) -> nn.Module:
+    """Return a copy of the module with these weights."""
+    assert theta is not None
+    copy = deepcopy(module)
+    with torch.no_grad():
+        torch.nn.utils.vector_to_parameters(theta, [p for p in copy.parameters() if p.requires_grad])
+    return copy
 
 
 # Towards whoever averages, back from there, and raw data: the three things that bytes are spent on.
@@ -113,9 +124,10 @@ _DIRECTIONS = {
 def _history(checkpoints: list[dict[str, Any]], traffic: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
-    history = pd.DataFrame(checkpoints, columns=["round", "accuracy", "loss", "seconds"])
+    history = pd.DataFrame(checkpoints)
+    said = traffic["kind"].str.partition(": ")[0]  # what follows is a remark
     for column, kinds in _DIRECTIONS.items():
-        by_round = traffic[traffic["kind"].isin(kinds)].groupby("round")["bytes"].sum().sort_index().cumsum()
+        by_round = traffic[said.isin(kinds)].groupby("round")["bytes"].sum().sort_index().cumsum()
         positions = by_round.index.searchsorted(history["round"], side="right")
         history[column] = [int(by_round.iloc[position - 1]) if position else 0 for position in positions]
     return history

@@ -35,10 +35,11 @@ class Handle:
 
 
 class Expected:
-    """A message that this process is ready for; `wait` returns it."""
+    """A message that this process is ready for; `wait` returns it. `remark` is then what its kind said after a colon."""
 
     def __init__(self, channel: "Channel", source: int, kind: str, like: Tensor) -> None:
         self._channel, self._source, self._kind, self._like = channel, source, kind, like
+        self.remark = ""
         size = like.numel() * like.element_size()
         self._parts = [torch.empty(PACKET_BYTES, dtype=torch.uint8)]
         if size > ROOM:
@@ -59,6 +60,7 @@ class Expected:
             )
         size = self._like.numel() * self._like.element_size()
         inside = self._parts[0][HEADER_BYTES : HEADER_BYTES + size]
+        self.remark = envelope.kind.partition(": ")[2]
         return self._channel.accept(envelope, self._parts[1] if size > ROOM else inside, self._source, self._kind)
 
 
@@ -135,7 +137,7 @@ class Channel:
     def accept(self, envelope: Envelope, payload: Tensor, source: int, kind: str) -> Tensor:
         """Return the tensor that arrived as bytes, and record it. Raises RuntimeError for another kind than expected."""
         tensor = payload.view(envelope.dtype).reshape(envelope.shape)
-        if envelope.kind != kind:
+        if envelope.kind.partition(": ")[0] != kind:
             raise RuntimeError(
                 f"rank {self.rank} expected {kind!r} from rank {source}, but {envelope.sender} sent "
                 f"{envelope.kind!r}: both sides must send and receive in the same order"

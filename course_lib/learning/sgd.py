@@ -1,7 +1,7 @@
 """What one client or worker does alone: mini-batch SGD on a flat vector of weights."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil
 
 import torch
@@ -91,12 +91,18 @@ def batch_key(seed: int, participant: int) -> tuple[int | str, ...]:
 
 def local_update(
     model: FlatModel, x: Tensor, y: Tensor, learning_rate: float, batch_size: int | None, first_step: int, steps: int,
-    key: tuple[int | str, ...],
+    key: tuple[int | str, ...], correction: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:  # fmt: skip
-    """Train `model` in place for `steps` steps and return what changed, `delta: (d,)`."""
+    """Train `model` in place for `steps` steps and return what changed, `delta: (d,)`.
+
+    `correction(theta)` returns what is added to the gradient `(d,)` at the weights `theta: (d,)` of every step.
+    """
     before = model.theta.clone()
     for batch_x, batch_y in batches(x, y, batch_size, first_step, steps, key):
+        extra = None if correction is None else correction(model.theta)
         model.step(batch_x, batch_y, learning_rate)
+        if extra is not None:
+            model.theta.add_(extra, alpha=-learning_rate)
     return model.theta - before
 
 

@@ -1,0 +1,1 @@
+"""Federated learning beyond averaging: strategies, unreliable clients, models of one's own, fairness."""

@@ -1,0 +1,143 @@
+"""Clients as devices: who is asked, who answers in time, and how long a round takes on their own hardware."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+import torch
+
+from course_lib.fleet import Attendance
+from course_lib.learning import keys
+
+__all__ = ["LAPTOP", "OLD_PHONE", "PHONE", "Attendance", "Device", "Devices"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A class of devices. `speed`: SGD steps a second; `memory`: bytes; `uplink`, `downlink`: bytes a second.
+
+    Raises ValueError for a figure that is not above 0.
+    """
+
+    name: str
+    speed: float
+    uplink: float
+    downlink: float
+    memory: float = float("inf")
+
+    def __post_init__(self) -> None:
+        for name in ("speed", "uplink", "downlink", "memory"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)} of device {self.name!r} must be above 0")
+
+
+# Orders of magnitude, for experiments: links of home Wi-Fi, of a good and of a poor mobile network.
+LAPTOP = Device("laptop", speed=500, uplink=2.5e6, downlink=12.5e6, memory=8e9)
+PHONE = Device("phone", speed=100, uplink=6e5, downlink=2.5e6, memory=2e9)
+OLD_PHONE = Device("old phone", speed=20, uplink=1e5, downlink=5e5, memory=2.5e8)
+
+# Weights, gradients and activations take about three times the model.
+_MEMORY_FOR_A_MODEL = 3
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Clients that differ, and on which one cannot rely; the same seed gives the same rounds.
+
+    `devices`: one a client; without any, clients take no time.
+    `importance`: how likely each client is to be asked, in any unit; by default all are equally likely (uniform sampling).
+    `available(client, round_index)`: the chance, 0 to 1, that the client can be asked in that round; by default it always can.
+    `dropout`: the chance that an asked client never answers, one for all or one each.
+    `deadline`: seconds after which the server stops waiting. `partial_work`: whether a client that would be late sends what it
+    has done by then ("accept"), or nothing ("drop").
+    `over_selection`: how many times as many clients are asked as are wanted; the server goes on with the first that answer.
+    Raises ValueError, naming the value, for settings that make no sense.
+    """
+
+    devices: Sequence[Device] = ()
+    importance: Sequence[float] | None = None
+    available: Callable[[int, int], float] | None = None
+    dropout: float | Sequence[float] = 0.0
+    deadline: float | None = None
+    partial_work: Literal["accept", "drop"] = "drop"
+    over_selection: float = 1.0
+
+    def __post_init__(self) -> None:
+        chances = [self.dropout] if isinstance(self.dropout, int | float) else list(self.dropout)
+        for chance in chances:
+            if not 0 <= chance <= 1:
+                raise ValueError(f"dropout={chance} must lie between 0 and 1: 0.1 loses one answer in ten")
+        if self.importance is not None and not (min(self.importance) >= 0 < sum(self.importance) < float("inf")):
+            raise ValueError(f"importance={self.importance} must be finite, not below 0, and not all 0")
+        if self.deadline is not None and not (self.deadline > 0 and self.devices):
+            raise ValueError(f"deadline={self.deadline} must be above 0 seconds, and needs devices, which take time")
+        if self.partial_work not in ("accept", "drop"):
+            raise ValueError(f"partial_work={self.partial_work!r} must be 'accept' or 'drop'")
+        if not 1 <= self.over_selection < float("inf"):
+            raise ValueError(f"over_selection={self.over_selection} must be at least 1: 1.3 asks 13 clients where 10 are wanted")
+
+    def attendance(
+        self, round_index: int, cohort_size: int, steps: Sequence[int], download: int, upload: int, seed: int
+    ) -> Attendance:
+        """Return who takes part in a round; see `course_lib.fleet.Fleet`. Raises ValueError for settings that are not one a client."""
+        self._check_lengths(len(steps))
+        chance = keys.generator(seed, "fleet", round_index)
+        asked = self._asked(round_index, ceil(self.over_selection * cohort_size), len(steps), chance)
+        lost = torch.rand(len(steps), generator=chance).tolist()
+        work, absent, arrival = {}, {}, {}
+        for client in asked:
+            dropout = self.dropout if isinstance(self.dropout, int | float) else self.dropout[client]
+            if lost[client] < dropout:
+                absent[client] = "dropped out"
+                continue
+            share, seconds = self._in_time(client, steps[client], download, upload)
+            if isinstance(share, str):
+                absent[client] = share
+            else:
+                work[client], arrival[client] = share, seconds
+        for client in sorted(work, key=lambda client: (arrival[client], client))[cohort_size:]:
+            absent[client] = "not needed any more"
+            del work[client], arrival[client]
+        return Attendance(asked, work, absent, self._seconds(arrival, cohort_size, waiting=len(work) < len(asked)))
+
+    def _check_lengths(self, clients: int) -> None:
+        for name in ("devices", "importance", "dropout"):
+            value = getattr(self, name)
+            if isinstance(value, Sequence) and value and len(value) != clients:
+                raise ValueError(f"{name} has {len(value)} entries for {clients} clients: pass one for each client")
+
+    def _asked(self, round_index: int, wanted: int, clients: int, chance: torch.Generator) -> tuple[int, ...]:
+        """Draw clients without replacement, each with its importance, from those that are available."""
+        rolls = torch.rand(clients, generator=chance).tolist()
+        importance = torch.tensor(self.importance or [1.0] * clients, dtype=torch.float64)
+        for client, roll in enumerate(rolls):
+            if self.available is not None and roll >= self.available(client, round_index):
+                importance[client] = 0
+        wanted = min(wanted, int((importance > 0).sum()))
+        if not wanted:
+            return ()
+        return tuple(sorted(torch.multinomial(importance, wanted, generator=chance).tolist()))
+
+    def _in_time(self, client: int, steps: int, download: int, upload: int) -> tuple[float | str, float]:
+        """Return the share of its steps that a client takes, or why it does not answer; and when its answer arrives."""
+        if not self.devices:
+            return 1.0, 0.0
+        device = self.devices[client]
+        if _MEMORY_FOR_A_MODEL * download > device.memory:
+            return "too little memory", 0.0
+        talking, computing = download / device.downlink + upload / device.uplink, steps / device.speed
+        if self.deadline is None or talking + computing <= self.deadline:
+            return 1.0, talking + computing
+        share = (self.deadline - talking) / computing
+        if self.partial_work == "drop" or share * steps < 1:
+            return "too slow", 0.0
+        return share, self.deadline
+
+    def _seconds(self, arrival: dict[int, float], wanted: int, *, waiting: bool) -> float:
+        """Return when the server goes on: at the last answer that it wants, or at the deadline if some do not come."""
+        if not self.devices:
+            return float("nan")
+        if waiting and len(arrival) < wanted and self.deadline is not None:
+            return self.deadline
+        return max(arrival.values(), default=0.0)

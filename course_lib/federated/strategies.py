@@ -1,0 +1,168 @@
+"""Strategies for clients that differ. Each overrides the step of federated averaging that its paper changes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from course_lib.strategy import LocalWork, State, Strategy
+
+__all__ = ["FedNova", "FedOpt", "FedProx", "QFedAvg", "Scaffold", "Strategy"]
+
+
+def _at_least(value: float, lowest: float, name: str, advice: str) -> None:
+    if not lowest <= value < float("inf"):
+        raise ValueError(f"{name}={value} must be at least {lowest:g} and finite: {advice}")
+
+
+@dataclass(frozen=True)
+class FedProx(Strategy):
+    """FedProx (Li et al. 2020, arXiv 1812.06127, equation 2): a client pays mu/2 x squared distance from the server's model.
+
+    `mu=0` is federated averaging. Raises ValueError for a negative or infinite mu.
+    """
+
+    mu: float = 0.1
+
+    def __post_init__(self) -> None:
+        _at_least(self.mu, 0, "mu", "0 is federated averaging, and 0.01 to 1 is usual")
+
+    def client(self, received: Tensor, state: State, work: LocalWork) -> tuple[Tensor, State]:
+        return work.train(received, lambda theta: self.mu * (theta - received)), state
+
+
+@dataclass(frozen=True)
+class Scaffold(Strategy):
+    """SCAFFOLD with option II (Karimireddy et al. 2020, arXiv 1910.06378, algorithm 1).
+
+    Each step of client i is corrected by c - c_i: the way everybody goes, minus the way this client goes. Control variates
+    double every message. `server_rate` is the paper's eta_g. Raises ValueError for one that is not above 0.
+    """
+
+    server_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.server_rate < float("inf"):
+            raise ValueError(f"server_rate={self.server_rate} must be above 0 and finite: 1 takes the mean as it is")
+
+    def server_start(self, theta: Tensor) -> State:
+        return {"control": torch.zeros_like(theta)}
+
+    def download(self, theta: Tensor, server: State) -> Tensor:
+        return torch.cat([theta, server["control"]])
+
+    def client(self, received: Tensor, state: State, work: LocalWork) -> tuple[Tensor, State]:
+        theta, control = received.chunk(2)
+        own = state.get("control", torch.zeros_like(control))
+        drift = control - own
+        delta = work.train(theta, lambda _: drift)
+        renewed = own - control - delta / (work.steps * work.rate)
+        return torch.cat([delta, renewed - own]), state | {"control": renewed}
+
+    def message_size(self, weights: int) -> int:
+        return 2 * weights
+
+    def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
+        delta, change = mean.chunk(2)
+        return theta + self.server_rate * delta, {"control": server["control"] + share * change}
+
+    def personal(self, received: Tensor, state: State, work: LocalWork) -> Tensor:
+        return received.chunk(2)[0]
+
+
+@dataclass(frozen=True)
+class FedNova(Strategy):
+    """FedNova (Wang et al. 2020, arXiv 2007.07481, equation 6, plain local SGD): clients send their change per local step.
+
+    A client that takes more steps then no longer pulls the model towards itself. With equal steps it is federated averaging.
+    """
+
+    def client(self, received: Tensor, state: State, work: LocalWork) -> tuple[Tensor, State]:
+        steps = torch.tensor([float(work.steps)])
+        return torch.cat([work.train(received) / steps, steps]), state
+
+    def message_size(self, weights: int) -> int:
+        return weights + 1
+
+    def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
+        return theta + mean[-1] * mean[:-1], server
+
+
+@dataclass(frozen=True)
+class QFedAvg(Strategy):
+    """q-FedAvg (Li et al. 2020, arXiv 1905.10497, algorithm 2): clients with a high loss count more, the more so the larger q.
+
+    The paper's L is 1 / learning rate; every vector here is the paper's divided by L. `q=0` is federated averaging.
+    Raises ValueError for a negative or infinite q.
+    """
+
+    q: float = 1.0
+
+    def __post_init__(self) -> None:
+        _at_least(self.q, 0, "q", "0 is federated averaging, and 0.1 to 5 is usual")
+
+    def client(self, received: Tensor, state: State, work: LocalWork) -> tuple[Tensor, State]:
+        # A loss of exactly 0 would make 0 ** (q - 1) infinite for q < 1.
+        loss = max(work.loss(received), 1e-10) if self.q else 1.0
+        delta = work.train(received)
+        slope = self.q * loss ** (self.q - 1) * float(delta.double().square().sum()) / work.rate
+        return torch.cat([loss**self.q * delta, torch.tensor([slope + loss**self.q])]), state
+
+    def message_size(self, weights: int) -> int:
+        return weights + 1
+
+    def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
+        return theta + mean[:-1] / mean[-1], server
+
+
+@dataclass(frozen=True)
+class FedOpt(Strategy):
+    """Adaptive federated optimisation (Reddi et al. 2021, arXiv 2003.00295, algorithm 2): the server takes the clients' mean
+    change for a gradient, and steps with an optimiser of its own.
+
+    `optimiser`: "sgd" (with `beta1` as momentum, the paper's FedAvgM), "adagrad", "adam" or "yogi". `server_rate`: the
+    paper's eta; `tau`: its degree of adaptivity. "sgd" at rate 1 without momentum is federated averaging. "adam" corrects the
+    bias of its first rounds as in Kingma and Ba 2015 (arXiv 1412.6980, algorithm 1), which the paper leaves out.
+    Raises ValueError for an unknown optimiser and for settings out of range.
+    """
+
+    optimiser: Literal["sgd", "adagrad", "adam", "yogi"] = "adam"
+    server_rate: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.99
+    tau: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in ("sgd", "adagrad", "adam", "yogi"):
+            raise ValueError(f"optimiser={self.optimiser!r} is unknown: use 'sgd', 'adagrad', 'adam' or 'yogi'")
+        if not 0 < self.server_rate < float("inf"):
+            raise ValueError(f"server_rate={self.server_rate} must be above 0 and finite, for example 0.01")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 0 and below 1, for example 0.9")
+        if not 0 < self.tau < float("inf"):
+            raise ValueError(f"tau={self.tau} must be above 0 and finite: 0.001 is usual")
+
+    def server_start(self, theta: Tensor) -> State:
+        zero = torch.zeros_like(theta)
+        return {"momentum": zero} if self.optimiser == "sgd" else {"momentum": zero, "second": zero, "rounds": zero[:1]}
+
+    def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
+        if self.optimiser == "sgd":
+            momentum = self.beta1 * server["momentum"] + mean
+            return theta + self.server_rate * momentum, {"momentum": momentum}
+        momentum = self.beta1 * server["momentum"] + (1 - self.beta1) * mean
+        second, square = server["second"], mean.square()
+        if self.optimiser == "adagrad":
+            second = second + square
+        elif self.optimiser == "adam":
+            second = self.beta2 * second + (1 - self.beta2) * square
+        else:
+            second = second - (1 - self.beta2) * square * torch.sign(second - square)
+        rounds, rate = server["rounds"] + 1, self.server_rate
+        if self.optimiser == "adam":
+            done = int(rounds)
+            rate *= (1 - self.beta2**done) ** 0.5 / (1 - self.beta1**done)
+        step = rate * momentum / (second.sqrt() + self.tau)
+        return theta + step, {"momentum": momentum, "second": second, "rounds": rounds}

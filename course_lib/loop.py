@@ -1,0 +1,224 @@
+"""One process's part in a run: it hosts some of the participants; process 0 is also the server."""
+
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from course_lib import cluster
+from course_lib.cluster.traffic import Channel, Recorder
+from course_lib.data import Dataset
+from course_lib.exchange import (
+    NOT_FINITE, SERVER, Answers, DivergedError, Wire, all_reduce_mean, finish, through_server,
+)  # fmt: skip
+from course_lib.fleet import Attendance
+from course_lib.learning import evaluation, sgd
+from course_lib.participant import Participants
+from course_lib.pooling import concatenated, deal, pool
+from course_lib.preparation import Job
+from course_lib.run import WorkerLog
+
+
+@dataclass
+class Holdings:
+    """The raw data that one process gets: its clients' examples, and on the server the test set.
+
+    `local_tests`: the test examples of each hosted client; a client without any is tested on its own examples.
+    """
+
+    shards: dict[int, Dataset] = field(default_factory=dict)
+    local_tests: dict[int, Dataset] = field(default_factory=dict)
+    test: Dataset | None = None
+
+
+def work(job: Job, holdings: Holdings, report: Callable[[int], None] = cluster.report) -> WorkerLog:
+    """Run every round on this process, which holds the raw data of its own clients and of no other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small batches lose more by changing threads than they gain, and one thread is repeatable
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return _Process(job, holdings, report).run()
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Process:
+    """One process's part in the loop."""
+
+    def __init__(self, job: Job, holdings: Holdings, report: Callable[[int], None]) -> None:
+        rank, world = cluster.join()
+        self.job, self.plan, self.holdings, self.report = job, job.plan, holdings, report
+        self.model = sgd.FlatModel(deepcopy(job.module))
+        self.recorder = Recorder(keep_payloads=job.keep_payloads)
+        channel = Channel(self.recorder) if world > 1 else None
+        self.wire = Wire(self.recorder, channel, rank, job.hosts, "client" if job.plan.data == "stays" else "worker")
+        self.world, self.is_server = world, rank == 0
+        self.participants = Participants(job, self.model, self.recorder)
+        strategy = self.plan.strategy
+        self.server_state = strategy.server_start(self.model.theta) if strategy else {}
+        self.notes = Notes(self.wire)
+        self.checkpoints: list[dict[str, Any]] = []
+        self.best: Tensor | None = None
+
+    def run(self) -> WorkerLog:
+        self.participants.shards = self._place_data()
+        theta, started = self.model.theta.clone(), time.perf_counter()
+        for round_index, now in enumerate(self.job.attendance):
+            self.recorder.round = round_index + 1
+            if self.plan.exchange == "none" and not self.is_server:
+                break
+            theta = self._round(theta, round_index, now)
+            reached = self._evaluate(theta, round_index + 1, started)
+            if self.is_server:
+                self.report(round_index + 1)
+            if self._agree_to_stop(reached):
+                break
+        return WorkerLog(
+            self.recorder.messages, self.recorder.spans, self._client_accuracy(theta), self.recorder.payloads,
+            self.checkpoints, theta if self.is_server else None, self.best,
+        )  # fmt: skip
+
+    def _round(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
+        """Return the weights `(d,)` after one round; on a process that only hosts clients they are not known."""
+        if self.plan.exchange == "server":
+            return self._round_with_server(theta, round_index, now)
+
+        def train(participant: int, start: Tensor) -> Tensor:
+            return self.participants.message(participant, start, round_index)
+
+        if self.plan.exchange == "all-reduce":
+            weights = [self.participants.examples(participant, round_index) for participant in now.asked]
+            return self._step(theta, all_reduce_mean(self.wire, theta, weights, self.plan.sends, train))
+        return self._step(theta, train(0, theta))
+
+    def _round_with_server(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
+        plan = self.plan
+        answers = through_server(
+            self.wire, self._download(theta), now.asked,
+            {client: self.participants.examples(client, round_index) for client in now.work}, plan.sends,
+            lambda client, received: self.participants.message(client, received, round_index, now.work[client]),
+            self.participants.blank, self.participants.unpack,
+        )  # fmt: skip
+        if answers is None:
+            return theta
+        enough = answers.count >= plan.required
+        self.notes.add(now, answers, skipped=not enough)
+        if answers.mean is None:
+            self._check_divergence(answers)
+        if not enough or answers.mean is None:
+            return theta
+        if plan.strategy is None:
+            return self._step(theta, answers.mean)
+        share = answers.count / len(self.job.sizes)
+        theta, self.server_state = plan.strategy.server(theta, answers.mean, self.server_state, share)
+        return theta
+
+    def _step(self, theta: Tensor, mean: Tensor) -> Tensor:
+        return torch.add(theta, mean, alpha=-self.plan.learning_rate) if self.plan.sends == "gradient" else theta + mean
+
+    def _download(self, theta: Tensor) -> Tensor:
+        return self.plan.strategy.download(theta, self.server_state) if self.plan.strategy else theta
+
+    def _check_divergence(self, answers: Answers) -> None:
+        """Raise DivergedError where not even one of the clients that work as they should sent finite numbers."""
+        honest = [client for client in answers.left_out if client not in (self.plan.faults or {})]
+        if honest and all(reason == NOT_FINITE for reason in answers.left_out.values()):
+            raise DivergedError(
+                f"{self.wire.name(honest[0])} sent an {self.plan.sends} with {NOT_FINITE} in round {self.recorder.round}: "
+                "lower the learning rate, or look at that client's data"
+            )
+
+    def _place_data(self) -> dict[int, Dataset]:
+        """Return the hosted participants' training data, after moving it where the plan says."""
+        held = self.holdings.shards
+        if self.plan.data == "stays":
+            return held
+        like = next(iter(held.values()))
+        self.holdings.shards = held = pool(self.wire, held)
+        if self.plan.exchange == "none":
+            return {0: concatenated(held)} if self.is_server else {}
+        return deal(self.wire, held, self.job.sizes, self.job.seed, like)
+
+    def _evaluate(self, theta: Tensor, done: int, started: float) -> bool:
+        """Test the weights on the server where it is time to; return whether the run may stop."""
+        job = self.job
+        if not self.is_server or (done % job.evaluate_every and done != self.plan.rounds):
+            return False
+        accuracy = loss = float("nan")
+        if self.holdings.test is not None:
+            with self.recorder.phase("computing"):
+                self.model.theta.copy_(theta)
+                accuracy, loss = evaluation.accuracy_and_loss(self.model.module, self.holdings.test)
+        if not any(row["accuracy"] >= accuracy for row in self.checkpoints):
+            self.best = theta
+        seconds = time.perf_counter() - started
+        row = {"round": done, "accuracy": accuracy, "loss": loss, "seconds": seconds}
+        self.checkpoints.append(row | self.notes.since_last())
+        return job.stop_at is not None and accuracy >= job.stop_at
+
+    def _agree_to_stop(self, reached: bool) -> bool:
+        """Let the server's decision reach every process; only runs that may stop early pay for the message."""
+        if self.job.stop_at is None or self.plan.exchange == "none":
+            return reached
+        if not self.is_server:
+            return bool(self.wire.take(0, "control").item())
+        decision = torch.tensor([reached], dtype=torch.uint8)
+        finish(
+            [
+                self.wire.post(decision, worker, "control", SERVER, f"process {worker}")
+                for worker in range(1, self.world)
+            ]
+        )
+        return reached
+
+    def _client_accuracy(self, theta: Tensor) -> dict[int, float]:
+        """Return each hosted owner's accuracy with its final model, after fetching that if need be."""
+        received = theta
+        if self.plan.exchange == "server" and self.plan.data == "stays":
+            others = range(1, self.world)
+            if self.is_server:
+                received = self._download(theta)
+                finish([self.wire.post(received, worker, "evaluation", SERVER, f"process {worker}") for worker in others])
+            else:
+                received = self.wire.take(0, "evaluation")
+        elif self.plan.data == "pooled" and not self.is_server:
+            return {}
+        found = {}
+        for client, shard in self.holdings.shards.items():
+            personal = self.participants.personal(client, received)
+            self.model.theta.copy_(personal)
+            found[client] = evaluation.accuracy(self.model.module, self.holdings.local_tests.get(client, shard))
+        return found
+
+
+class Notes:
+    """What the server notes down between two evaluations: whom it had to do without, and why."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._left_out: list[str] = []
+        self._absent = self._skipped = 0
+        self._simulated = 0.0
+
+    def add(self, now: Attendance, answers: Answers, *, skipped: bool) -> None:
+        """Note down one round."""
+        self._left_out += [
+            f"round {self._wire.recorder.round}: {self._wire.name(client)} ({reason})"
+            for client, reason in answers.left_out.items()
+        ]
+        self._absent += len(now.absent)
+        self._skipped += skipped
+        self._simulated += now.seconds
+
+    def since_last(self) -> dict[str, Any]:
+        """Return the columns of the history, and begin anew; simulated seconds add up over the run."""
+        columns = {
+            "left_out": "; ".join(self._left_out), "absent": self._absent, "skipped": self._skipped,
+            "simulated_seconds": self._simulated,
+        }  # fmt: skip
+        self._left_out, self._absent, self._skipped = [], 0, 0
+        return columns

@@ -1,0 +1,92 @@
+"""What a federated strategy is: what the server sends, what a client does with it, what the server makes of the answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from course_lib.data import Dataset
+from course_lib.learning import evaluation, sgd
+
+# Named vectors that a client or the server keeps from round to round. Nobody else sees them.
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LocalWork:
+    """A client's work in one round: its examples, and how many SGD steps on them it takes.
+
+    `steps`: SGD steps of this round; `examples`: how many the client holds; `rate`: the learning rate of a step.
+    """
+
+    model: sgd.FlatModel
+    shard: Dataset
+    rate: float
+    batch_size: int | None
+    first_step: int
+    steps: int
+    key: tuple[int | str, ...] = field(repr=False)
+
+    @property
+    def examples(self) -> int:
+        """How many examples the client holds."""
+        return len(self.shard)
+
+    def train(self, start: Tensor, correction: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Return what the steps change, `delta: (d,)`, beginning at the weights `start: (d,)`.
+
+        `correction(theta)` returns what is added to the gradient `(d,)` at the weights `theta: (d,)` of every step.
+        """
+        self.model.theta.copy_(start)
+        return sgd.local_update(
+            self.model, self.shard.x, self.shard.y, self.rate, self.batch_size, self.first_step, self.steps, self.key,
+            correction,
+        )  # fmt: skip
+
+    def loss(self, theta: Tensor) -> float:
+        """Return the mean cross-entropy (nats) of the weights `theta: (d,)` on all of the client's examples."""
+        self.model.theta.copy_(theta)
+        return evaluation.accuracy_and_loss(self.model.module, self.shard)[1]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """Federated averaging; a strategy overrides what it does differently. `batch_norm`: whether it can train BatchNorm.
+
+    A strategy is settings and pure functions. What has to be remembered is handed in and out as a `State`: each client's
+    own, which outlives rounds that the client sits out, and the server's.
+    """
+
+    batch_norm: ClassVar[bool] = False
+
+    def fitted(self, module: nn.Module) -> "Strategy":
+        """Return this strategy for the model at hand, with its initial weights. Raises ValueError where they do not go together."""
+        return self
+
+    def server_start(self, theta: Tensor) -> State:
+        """Return what the server remembers before the first round, for weights `theta: (d,)`."""
+        return {}
+
+    def download(self, theta: Tensor, server: State) -> Tensor:
+        """Return what the server sends to each client of a round, a flat vector."""
+        return theta
+
+    def client(self, received: Tensor, state: State, work: LocalWork) -> tuple[Tensor, State]:
+        """Do a client's work; return its message, a flat vector, and what it remembers (`state` is {} at first)."""
+        return work.train(received), state
+
+    def message_size(self, weights: int) -> int:
+        """Return the length of a client's message for a model of `weights` weights."""
+        return weights
+
+    def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
+        """Return new weights `(d,)` and what the server remembers, from the mean of the clients' messages.
+
+        `share`: the part of all clients, 0 to 1, that the mean is over.
+        """
+        return theta + mean, server
+
+    def personal(self, received: Tensor, state: State, work: LocalWork) -> Tensor:
+        """Return the weights `(d,)` that a client uses in the end, from the server's last message: here, what it says."""
+        return received
