@@ -147,7 +147,8 @@ class _Worker:
         plan, shard, key = self.plan, self.shards[participant], sgd.batch_key(self.job.seed, participant)
         first_step, steps = self._steps(participant, round_index)
         with self.recorder.phase("computing"):
-            torch.manual_seed(keys.key(self.job.seed, "layers", participant, round_index))  # for dropout and its like
+            # For dropout and its like. torch.manual_seed would seed every device, and takes as long as a step or two.
+            torch.default_generator.manual_seed(keys.key(self.job.seed, "layers", participant, round_index))
             self.model.theta.copy_(theta)
             if plan.sends == "gradient":
                 return sgd.batch_gradient(self.model, shard.x, shard.y, plan.batch_size, first_step, key)
