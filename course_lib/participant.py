@@ -54,7 +54,8 @@ class Participants:
     def work(self, participant: int, round_index: int, share: float) -> LocalWork:
         """Return a participant's work in a round, seeded so that it is the same wherever the participant is hosted."""
         plan, shard = self.plan, self.shards[participant]
-        torch.manual_seed(keys.key(self.job.seed, "layers", participant, round_index))  # for dropout and its like
+        # For dropout and its like. torch.manual_seed would seed every device, and takes as long as a step or two.
+        torch.default_generator.manual_seed(keys.key(self.job.seed, "layers", participant, round_index))
         steps = local_steps(plan, self.job.sizes[participant])
         return LocalWork(
             self.model, shard, plan.learning_rate, plan.batch_size, round_index * steps, max(1, int(share * steps)),

@@ -72,7 +72,8 @@ def batches(
         stop = min(per_epoch, start + last - step)
         order = torch.randperm(len(y), generator=keys.generator(*key, epoch))[start * batch_size : stop * batch_size]
         # One gather an epoch; the batches are then slices of it, which cost nothing.
-        yield from zip(x[order].split(batch_size), y[order].split(batch_size), strict=True)
+        epoch_x, epoch_y = x.index_select(0, order), y.index_select(0, order)
+        yield from zip(epoch_x.split(batch_size), epoch_y.split(batch_size), strict=True)
         step += stop - start
 
 
