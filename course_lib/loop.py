@@ -13,7 +13,14 @@ from course_lib import cluster
 from course_lib.cluster.traffic import Channel, Recorder
 from course_lib.data import Dataset
 from course_lib.exchange import (
-    NOT_FINITE, SERVER, Answers, DivergedError, Wire, all_reduce_mean, finish, through_server,
+    NOT_FINITE,
+    SERVER,
+    Answers,
+    DivergedError,
+    Wire,
+    all_reduce_mean,
+    finish,
+    through_server,
 )  # fmt: skip
 from course_lib.fleet import Attendance
 from course_lib.learning import evaluation, sgd
@@ -182,7 +189,9 @@ class _Process:
             others = range(1, self.world)
             if self.is_server:
                 received = self._download(theta)
-                finish([self.wire.post(received, worker, "evaluation", SERVER, f"process {worker}") for worker in others])
+                finish(
+                    [self.wire.post(received, worker, "evaluation", SERVER, f"process {worker}") for worker in others]
+                )
             else:
                 received = self.wire.take(0, "evaluation")
         elif self.plan.data == "pooled" and not self.is_server:

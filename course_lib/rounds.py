@@ -49,7 +49,9 @@ def fit(
     module = model.build(train.shape, len(train.classes), seed) if isinstance(model, ModelSpec) else deepcopy(model)
     if plan.strategy is not None:
         plan = plan.but(strategy=plan.strategy.fitted(module))
-    check_output(module, train.shape, len(train.classes), batch_norm=plan.strategy is not None and plan.strategy.batch_norm)
+    check_output(
+        module, train.shape, len(train.classes), batch_norm=plan.strategy is not None and plan.strategy.batch_norm
+    )
 
     held = [len(indices) for indices in clients]
     sizes = preparation.participant_sizes(plan, held)

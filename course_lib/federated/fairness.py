@@ -13,7 +13,9 @@ def spread(accuracies: Sequence[float] | np.ndarray) -> dict[str, float]:
     """
     values = np.sort(np.asarray(accuracies, dtype=float))
     if not len(values) or not (values >= 0).all():
-        raise ValueError(f"accuracies={accuracies} must be one or more numbers from 0 to 1, such as run.client_accuracy")
+        raise ValueError(
+            f"accuracies={accuracies} must be one or more numbers from 0 to 1, such as run.client_accuracy"
+        )
     n, tenth = len(values), max(1, round(len(values) / 10))
     places = np.arange(1, n + 1)
     gini = float(((2 * places - n - 1) * values).sum() / (n * values.sum())) if values.sum() else 0.0

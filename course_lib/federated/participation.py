@@ -75,7 +75,9 @@ class Devices:
         if self.partial_work not in ("accept", "drop"):
             raise ValueError(f"partial_work={self.partial_work!r} must be 'accept' or 'drop'")
         if not 1 <= self.over_selection < float("inf"):
-            raise ValueError(f"over_selection={self.over_selection} must be at least 1: 1.3 asks 13 clients where 10 are wanted")
+            raise ValueError(
+                f"over_selection={self.over_selection} must be at least 1: 1.3 asks 13 clients where 10 are wanted"
+            )
 
     def attendance(
         self, round_index: int, cohort_size: int, steps: Sequence[int], download: int, upload: int, seed: int
