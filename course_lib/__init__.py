@@ -8,7 +8,7 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_MODULES = ("aggregation", "classroom", "cluster", "data", "doctor", "learning", "models", "plans", "rounds")
+_MODULES = ("aggregation", "classroom", "cluster", "data", "doctor", "learning", "models", "plans", "rounds", "study")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -23,7 +23,7 @@ _launching_thread: int | None = None
 
 def launch(
     fn: Callable[..., Any], *args: Any, workers: int = 2, per_rank: Sequence[tuple[Any, ...]] | None = None,
-    timeout: float = 60.0, on_report: Callable[[int, Any], None] | None = None,
+    timeout: float = 60.0, on_report: Callable[[int, Any], None] | None = None, joined: bool = True,
 ) -> list[Any]:  # fmt: skip
     """Run `fn(*args)` in `workers` processes joined by gloo and return the result of each rank, in rank order.
 
@@ -31,6 +31,7 @@ def launch(
     `timeout`: seconds that one collective, send or receive may take, and that all ranks together may stay silent: not
     print, report or return. Starting the processes does not count.
     `on_report`: called here with (rank, value) for every `cluster.report(value)` in a worker.
+    `joined`: False leaves out gloo: each process works on its own, and `cluster.join` there returns (0, 1).
     Workers stay warm for the next launch, and each launch finds torch's and Python's random generators freshly seeded.
     What they print appears here, rank by rank. Tensors arrive as copies.
 
@@ -45,7 +46,7 @@ def launch(
     with _lock:
         try:
             _launching_thread = threading.get_ident()
-            return _run(common, own, timeout, on_report)
+            return _run(common, own, timeout, on_report, joined)
         finally:
             _launching_thread = None
 
@@ -104,15 +105,16 @@ def _packed(
 
 
 def _run(
-    common: memoryview, own: list[memoryview], timeout: float, on_report: Callable[[int, Any], None] | None
-) -> list[Any]:
+    common: memoryview, own: list[memoryview], timeout: float, on_report: Callable[[int, Any], None] | None,
+    joined: bool,
+) -> list[Any]:  # fmt: skip
     workers = pool.get()
     team = workers.team(len(own))
     port, prefix = workers.meeting_point()
     launched = _Launch(team, timeout, on_report)
     try:
         for rank, own_arguments in enumerate(own):
-            settings = worker.Settings(rank, len(own), port, prefix, timeout, pool.import_path(), os.getcwd())
+            settings = worker.Settings(rank, len(own), port, prefix, timeout, pool.import_path(), os.getcwd(), joined)
             launched.start(rank, transport.dumps(settings), common, own_arguments)
         return launched.collect()
     finally:

@@ -39,6 +39,7 @@ class Settings:
     timeout: float
     path: list[str]
     folder: str
+    joined: bool
 
 
 @dataclass
@@ -111,12 +112,8 @@ def _carry_out(settings: Settings, tasks: Connection) -> tuple[bytes, memoryview
     try:
         _prepare(settings)
         _parent.rank, _parent.in_launch = settings.rank, True
-        timeout = timedelta(seconds=settings.timeout)
-        store = dist.TCPStore("127.0.0.1", settings.port, is_master=False, wait_for_workers=False, timeout=timeout)
-        dist.init_process_group(
-            "gloo", store=dist.PrefixStore(settings.prefix, store), rank=settings.rank, world_size=settings.world,
-            timeout=timeout,
-        )  # fmt: skip
+        if settings.joined:
+            _join(settings)
         fn, args = transport.loads(common)
         args += transport.loads(own)
         del common, own
@@ -124,6 +121,15 @@ def _carry_out(settings: Settings, tasks: Connection) -> tuple[bytes, memoryview
         return RESULT, _packed(result)
     except BaseException as error:  # noqa: BLE001 (it is the parent's)
         return RAISED, failures.pack(error, own_files=(__file__,))
+
+
+def _join(settings: Settings) -> None:
+    timeout = timedelta(seconds=settings.timeout)
+    store = dist.TCPStore("127.0.0.1", settings.port, is_master=False, wait_for_workers=False, timeout=timeout)
+    dist.init_process_group(
+        "gloo", store=dist.PrefixStore(settings.prefix, store), rank=settings.rank, world_size=settings.world,
+        timeout=timeout,
+    )  # fmt: skip
 
 
 def _packed(result: Any) -> memoryview:

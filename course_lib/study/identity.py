@@ -1,0 +1,159 @@
+"""What determines a run, written down as data: runs with the same key are the same run."""
+
+import inspect
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import PurePath
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from course_lib.plans import Plan
+
+
+def key(plan: Plan, seed: int, setting: Any) -> str:
+    """Return the key of a run, 16 hexadecimal digits. Raises TypeError for a plan or a setting that is no data."""
+    return _digest(json.dumps([as_data(plan), seed, as_data(setting)], sort_keys=True).encode())
+
+
+def as_data(value: Any) -> Any:
+    """Return `value` as what JSON can hold; whatever changes the behaviour of `value` changes that too.
+
+    An object counts by its class and its fields, an array by its content. A learner's own function counts by its code and by
+    the values that it uses, a learner's own class by its methods; those of installed packages count by their names.
+    Raises TypeError for what cannot be written down, such as an open file.
+    """
+    return _Reader().read(value)
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()[:16]
+
+
+class _Reader:
+    """Reads one value. What is being read already is not read again: functions may call each other."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+
+    def read(self, value: Any) -> Any:
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if id(value) in self._open:
+            return "see above"
+        self._open.add(id(value))
+        try:
+            return self._read_once(value)
+        finally:
+            self._open.remove(id(value))
+
+    def _read_once(self, value: Any) -> Any:
+        if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+            return self._array(value)
+        if isinstance(value, Mapping):
+            return {str(name): self.read(entry) for name, entry in value.items()}
+        if isinstance(value, list | tuple | range):
+            return [self.read(entry) for entry in value]
+        if isinstance(value, set | frozenset):
+            return sorted((self.read(entry) for entry in value), key=json.dumps)
+        if isinstance(value, bytes):
+            return _digest(value)
+        if isinstance(value, PurePath):
+            return str(value)
+        if isinstance(value, ModuleType):
+            return value.__name__
+        if isinstance(value, partial):
+            return {"is": "partial", "of": [self.read(part) for part in (value.func, value.args, value.keywords)]}
+        if isinstance(value, MethodType):
+            return {"is": "method", "of": [self.read(value.__func__), self.read(value.__self__)]}
+        if isinstance(value, type):
+            return self._class(value)
+        if callable(value) and hasattr(value, "__qualname__"):
+            return self._function(inspect.unwrap(value))
+        return self._object(value)
+
+    def _array(self, array: np.ndarray | np.generic | torch.Tensor) -> Any:
+        numbers = array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else np.asarray(array)
+        if numbers.ndim == 0 or numbers.dtype == object:
+            return self.read(numbers.tolist())
+        return {"is": f"{numbers.dtype} {numbers.shape}", "content": _digest(np.ascontiguousarray(numbers).tobytes())}
+
+    def _object(self, value: Any) -> Any:
+        if is_dataclass(value):
+            content = {field.name: getattr(value, field.name) for field in fields(value)}
+        elif hasattr(value, "__dict__"):
+            content = vars(value)
+        else:
+            raise TypeError(
+                f"{value!r} cannot be written down as data, so nobody could tell when it changes: use a dataclass of numbers and "
+                "text; or, if the study's fit uses it, describe what fit does yourself: setting={'model': 'mlp', ...}"
+            )
+        return {"is": self.read(type(value)), **{name: self.read(entry) for name, entry in content.items()}}
+
+    def _class(self, cls: type) -> Any:
+        own = [base for base in cls.__mro__ if _is_own(base)]
+        if not own:
+            return _name(cls)
+        return [_name(cls), *({name: self._member(base, name) for name in vars(base)} for base in own)]
+
+    def _member(self, cls: type, name: str) -> Any:
+        member = inspect.unwrap(vars(cls)[name])
+        if isinstance(member, property):
+            return [self.read(part) for part in (member.fget, member.fset)]
+        if isinstance(member, FunctionType):
+            # Methods that dataclasses write follow from the fields.
+            written = member.__code__.co_filename == "<string>" and name.startswith("__") and is_dataclass(cls)
+            return None if written else self.read(member)
+        if name.startswith("_") or not isinstance(member, bool | int | float | str | list | tuple | dict):
+            return None
+        return self.read(member)
+
+    def _function(self, function: Any) -> Any:
+        if not (isinstance(function, FunctionType) and _is_own(function)):
+            return _name(function)
+        used: dict[str, Any] = {
+            name: function.__globals__[name]
+            for name in sorted(_names(function.__code__))
+            if name in function.__globals__
+        }
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            used[name] = cell.cell_contents
+        used["the default values"] = [function.__defaults__, function.__kwdefaults__]
+        return {"is": _name(function), "code": self._code(function.__code__), "uses": self.read(used)}
+
+    def _code(self, code: CodeType) -> str:
+        constants = [self._constant(constant) for constant in code.co_consts]
+        return _digest(json.dumps([code.co_code.hex(), code.co_names, code.co_varnames, constants]).encode())
+
+    def _constant(self, constant: Any) -> Any:
+        if isinstance(constant, CodeType):
+            return self._code(constant)
+        return self.read(constant) if isinstance(constant, frozenset) else repr(constant)
+
+
+def _names(code: CodeType) -> set[str]:
+    """Return the names that code looks up, functions within it included."""
+    nested = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*nested)
+
+
+def _name(thing: Any) -> str:
+    return f"{getattr(thing, '__module__', None) or 'builtins'}.{thing.__qualname__}"
+
+
+def _is_own(thing: Any) -> bool:
+    """Return whether a function or a class is the learner's: of a notebook, a script, or a file that is not installed."""
+    module = getattr(thing, "__module__", None) or "builtins"
+    package = module.partition(".")[0]
+    if module == "__main__":
+        return True
+    if package == __name__.partition(".")[0] or package in sys.stdlib_module_names:
+        return False
+    place = getattr(sys.modules.get(module), "__file__", None) or ""
+    return not {"site-packages", "dist-packages"} & set(PurePath(place).parts)
