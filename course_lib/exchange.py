@@ -162,7 +162,7 @@ def _sound(message: Any, blank: Tensor) -> tuple[Tensor, str]:
     if not isinstance(message, Tensor):
         return torch.zeros_like(blank), ": no message" if message is None else f": a {type(message).__name__}"[:60]
     if (message.shape, message.dtype) != (blank.shape, blank.dtype):
-        found = "x".join(map(str, message.shape)) or "a single value"
+        found = "x".join(map(str, message.shape))[:60] or "a single value"
         return torch.zeros_like(blank), f": {found} of {message.dtype}, not {blank.numel()} of {blank.dtype}"
     return message, ""
 

@@ -67,7 +67,7 @@ class _Process:
         self.participants = Participants(job, self.model, self.recorder)
         strategy = self.plan.strategy
         self.server_state = strategy.server_start(self.model.theta) if strategy else {}
-        self.notes = Notes(self.wire)
+        self.notes = Notes(self.wire, 0.0 if self.plan.exchange == "server" else float("nan"))
         self.checkpoints: list[dict[str, Any]] = []
         self.best: Tensor | None = None
 
@@ -104,9 +104,9 @@ class _Process:
 
     def _round_with_server(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
         plan = self.plan
+        weights = [self.participants.examples(client, round_index) for client in range(len(self.job.sizes))]
         answers = through_server(
-            self.wire, self._download(theta), now.asked,
-            {client: self.participants.examples(client, round_index) for client in now.work}, plan.sends,
+            self.wire, self._download(theta), now.asked, {client: weights[client] for client in now.work}, plan.sends,
             lambda client, received: self.participants.message(client, received, round_index, now.work[client]),
             self.participants.blank, self.participants.unpack,
         )  # fmt: skip
@@ -120,8 +120,8 @@ class _Process:
             return theta
         if plan.strategy is None:
             return self._step(theta, answers.mean)
-        share = answers.count / len(self.job.sizes)
-        theta, self.server_state = plan.strategy.server(theta, answers.mean, self.server_state, share)
+        used = sum(weights[client] for client in now.work if client not in answers.left_out)
+        theta, self.server_state = plan.strategy.server(theta, answers.mean, self.server_state, used / sum(weights))
         return theta
 
     def _step(self, theta: Tensor, mean: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class _Process:
     def _check_divergence(self, answers: Answers) -> None:
         """Raise DivergedError where not even one of the clients that work as they should sent finite numbers."""
         honest = [client for client in answers.left_out if client not in (self.plan.faults or {})]
-        if honest and all(reason == NOT_FINITE for reason in answers.left_out.values()):
+        if honest and all(answers.left_out[client] == NOT_FINITE for client in honest):
             raise DivergedError(
                 f"{self.wire.name(honest[0])} sent an {self.plan.sends} with {NOT_FINITE} in round {self.recorder.round}: "
                 "lower the learning rate, or look at that client's data"
@@ -207,11 +207,11 @@ class _Process:
 class Notes:
     """What the server notes down between two evaluations: whom it had to do without, and why."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, simulated: float) -> None:
         self._wire = wire
         self._left_out: list[str] = []
         self._absent = self._skipped = 0
-        self._simulated = 0.0
+        self._simulated = simulated
 
     def add(self, now: Attendance, answers: Answers, *, skipped: bool) -> None:
         """Note down one round."""

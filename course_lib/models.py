@@ -5,6 +5,7 @@ rule out per-example gradients.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -71,7 +72,7 @@ def check_output(model: nn.Module, shape: Shape, classes: int, *, batch_norm: bo
         )
     try:
         with torch.no_grad():
-            scores = model(torch.zeros(2, *shape))
+            scores = deepcopy(model).eval()(torch.zeros(2, *shape))  # a copy: BatchNorm would count the zeros
     except RuntimeError as error:
         raise ValueError(f"{type(model).__name__} does not accept examples of shape {shape}: {error}") from error
     if not isinstance(scores, Tensor) or scores.shape != (2, classes):

@@ -34,9 +34,13 @@ class Participants:
             if fault is not None:
                 message = fault(message, round_index + 1)
             packing = self.plan.compression
-            if packing is None or not isinstance(message, Tensor) or message.shape != (self.values,):
+            if packing is None or not isinstance(message, Tensor):
                 return message
-            packed, self._residuals[participant] = packing.pack(message, self._residuals.get(participant))
+            if (message.shape, message.dtype) != ((self.values,), torch.float32):
+                return message
+            packed, lost = packing.pack(message, self._residuals.get(participant))
+            if lost is None or lost.isfinite().all():  # else one message with NaN would spoil all later ones
+                self._residuals[participant] = lost
             return packed
 
     def unpack(self, message: Tensor) -> Tensor:
@@ -58,7 +62,7 @@ class Participants:
         torch.default_generator.manual_seed(keys.key(self.job.seed, "layers", participant, round_index))
         steps = local_steps(plan, self.job.sizes[participant])
         return LocalWork(
-            self.model, shard, plan.learning_rate, plan.batch_size, round_index * steps, max(1, int(share * steps)),
+            self.model, shard, plan.learning_rate, plan.batch_size, round_index * steps, max(1, round(share * steps)),
             sgd.batch_key(self.job.seed, participant),
         )  # fmt: skip
 
@@ -69,7 +73,9 @@ class Participants:
         steps = local_steps(self.plan, size)
         per_epoch = sgd.steps_an_epoch(size, batch)
         first_step = round_index * steps
-        return sum(min(batch, size - step % per_epoch * batch) for step in range(first_step, first_step + steps))
+        # The last batch of each epoch that ends in these steps lacks some.
+        ends = (first_step + steps) // per_epoch - first_step // per_epoch
+        return steps * batch - ends * (per_epoch * batch - size)
 
     def _vector(self, participant: int, received: Tensor, round_index: int, share: float) -> Tensor:
         """Return the gradient, what the local steps changed, or what the strategy makes of them."""

@@ -1,6 +1,7 @@
 """What a run settles before any process starts: is the input sound, who takes part when, and which process hosts whom."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,32 @@ def check(
             raise ValueError(
                 f"local_tests gives client {client} {len(indices)} examples: give it one or more, from 0 to {len(test) - 1}"
             )
+
+
+def check_plan(plan: Plan, module: nn.Module, train: Dataset, sizes: Sequence[int]) -> None:
+    """Raise ValueError, with the value and the remedy, for a plan that these participants cannot carry out."""
+    clients = len(sizes)
+    if plan.required > clients:
+        raise ValueError(
+            f"required={plan.required} messages a round, but there are {clients} clients: every round would be skipped"
+        )
+    for client in plan.faults or ():
+        if not 0 <= client < clients:
+            raise ValueError(
+                f"faults names client {client}, but there are {clients} clients: they go from 0 to {clients - 1}"
+            )
+    if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
+        return
+    for client, size in enumerate(sizes):
+        batch = plan.batch_size or size
+        if (size % batch or batch) == 1:
+            try:
+                deepcopy(module).train()(train.x[:1])
+            except ValueError as error:
+                raise ValueError(
+                    f"client {client} holds {size} examples, and the last batch of an epoch is a single one, which "
+                    f"BatchNorm cannot normalise: take another batch_size than {plan.batch_size}"
+                ) from error
 
 
 def participant_sizes(plan: Plan, held: Sequence[int]) -> tuple[int, ...]:

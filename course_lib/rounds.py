@@ -55,6 +55,7 @@ def fit(
 
     held = [len(indices) for indices in clients]
     sizes = preparation.participant_sizes(plan, held)
+    preparation.check_plan(plan, module, train, sizes)
     weights = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     attendance = preparation.attendance(plan, sizes, weights, seed)
     hosts = preparation.hosting(plan, held, attendance, workers)

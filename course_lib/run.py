@@ -42,7 +42,7 @@ class Run:
     `traffic`: a DataFrame with one row a message: round, sender, receiver, kind, bytes, crossed (between two processes).
     `timeline`: a DataFrame with one row a span: worker, activity (computing, talking, waiting), start, end in seconds.
     `client_accuracy`: `(n,)`, the accuracy of each client's final model on its local tests, or on its own examples.
-    `best_model`: the model as it was at its highest test accuracy; without a test set, at the first evaluation.
+    `best_model`: the model as it was at its highest test accuracy; without a test set, at the last evaluation.
     `payloads`: the tensors of the messages, in the order of `traffic`, where `keep_payloads` asked for them.
     """
 
@@ -125,7 +125,7 @@ def _history(checkpoints: list[dict[str, Any]], traffic: "pd.DataFrame") -> "pd.
     import pandas as pd
 
     history = pd.DataFrame(checkpoints)
-    said = traffic["kind"].str.partition(": ")[0]  # what follows is a remark
+    said = traffic["kind"].str.split(": ").str[0]  # what follows is a remark
     for column, kinds in _DIRECTIONS.items():
         by_round = traffic[said.isin(kinds)].groupby("round")["bytes"].sum().sort_index().cumsum()
         positions = by_round.index.searchsorted(history["round"], side="right")

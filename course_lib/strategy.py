@@ -83,7 +83,7 @@ class Strategy:
     def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
         """Return new weights `(d,)` and what the server remembers, from the mean of the clients' messages.
 
-        `share`: the part of all clients, 0 to 1, that the mean is over.
+        `share`: how much these clients weigh in the mean, where everybody together weighs 1.
         """
         return theta + mean, server
 

@@ -9,10 +9,10 @@ def spread(accuracies: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Return how per-client accuracies `(n,)` are spread: mean, worst and best decile, variance and Gini coefficient.
 
     `worst_decile` is the mean over the tenth of the clients, at least one, that fare worst. The Gini coefficient (Gini 1912) is
-    0 where all are equal, and 1 - 1/n where one has everything. Raises ValueError for no client, or values below 0 or NaN.
+    0 where all are equal, and 1 - 1/n where one has everything. Raises ValueError for no client, or values below 0, infinite or NaN.
     """
     values = np.sort(np.asarray(accuracies, dtype=float))
-    if not len(values) or not (values >= 0).all():
+    if not len(values) or not ((values >= 0) & (values < np.inf)).all():
         raise ValueError(
             f"accuracies={accuracies} must be one or more numbers from 0 to 1, such as run.client_accuracy"
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, floor
 from typing import Literal
 
 import torch
@@ -68,8 +68,9 @@ class Devices:
         for chance in chances:
             if not 0 <= chance <= 1:
                 raise ValueError(f"dropout={chance} must lie between 0 and 1: 0.1 loses one answer in ten")
-        if self.importance is not None and not (min(self.importance) >= 0 < sum(self.importance) < float("inf")):
-            raise ValueError(f"importance={self.importance} must be finite, not below 0, and not all 0")
+        importance = None if self.importance is None else list(self.importance)
+        if importance is not None and not (importance and min(importance) >= 0 < sum(importance) < float("inf")):
+            raise ValueError(f"importance={importance} must be finite, not below 0, and not all 0")
         if self.deadline is not None and not (self.deadline > 0 and self.devices):
             raise ValueError(f"deadline={self.deadline} must be above 0 seconds, and needs devices, which take time")
         if self.partial_work not in ("accept", "drop"):
@@ -85,8 +86,10 @@ class Devices:
         """Return who takes part in a round; see `course_lib.fleet.Fleet`. Raises ValueError for settings that are not one a client."""
         self._check_lengths(len(steps))
         chance = keys.generator(seed, "fleet", round_index)
-        asked = self._asked(round_index, ceil(self.over_selection * cohort_size), len(steps), chance)
-        lost = torch.rand(len(steps), generator=chance).tolist()
+        # 1.1 x 70 is a little more than 77 in floating point, and means 77.
+        wanted = ceil(self.over_selection * cohort_size - 1e-9)
+        asked = self._asked(round_index, wanted, len(steps), chance)
+        lost, turn = torch.rand(2, len(steps), generator=chance).tolist()
         work, absent, arrival = {}, {}, {}
         for client in asked:
             dropout = self.dropout if isinstance(self.dropout, int | float) else self.dropout[client]
@@ -98,7 +101,8 @@ class Devices:
                 absent[client] = share
             else:
                 work[client], arrival[client] = share, seconds
-        for client in sorted(work, key=lambda client: (arrival[client], client))[cohort_size:]:
+        # Of those who are equally quick, chance decides: by number, the last clients would never be heard.
+        for client in sorted(work, key=lambda client: (arrival[client], turn[client]))[cohort_size:]:
             absent[client] = "not needed any more"
             del work[client], arrival[client]
         return Attendance(asked, work, absent, self._seconds(arrival, cohort_size, waiting=len(work) < len(asked)))
@@ -106,16 +110,24 @@ class Devices:
     def _check_lengths(self, clients: int) -> None:
         for name in ("devices", "importance", "dropout"):
             value = getattr(self, name)
-            if isinstance(value, Sequence) and value and len(value) != clients:
+            if value is None or isinstance(value, int | float) or (name == "devices" and not len(value)):
+                continue
+            if len(value) != clients:
                 raise ValueError(f"{name} has {len(value)} entries for {clients} clients: pass one for each client")
 
     def _asked(self, round_index: int, wanted: int, clients: int, chance: torch.Generator) -> tuple[int, ...]:
         """Draw clients without replacement, each with its importance, from those that are available."""
         rolls = torch.rand(clients, generator=chance).tolist()
-        importance = torch.tensor(self.importance or [1.0] * clients, dtype=torch.float64)
-        for client, roll in enumerate(rolls):
-            if self.available is not None and roll >= self.available(client, round_index):
-                importance[client] = 0
+        importance = torch.ones(clients, dtype=torch.float64)
+        if self.importance is not None:
+            importance = torch.tensor(list(self.importance), dtype=torch.float64)
+        if self.available is not None:
+            for client, roll in enumerate(rolls):
+                likely = self.available(client, round_index)
+                if not 0 <= likely <= 1:
+                    raise ValueError(f"available({client}, {round_index}) is {likely}: return a chance between 0 and 1")
+                if roll >= likely:
+                    importance[client] = 0
         wanted = min(wanted, int((importance > 0).sum()))
         if not wanted:
             return ()
@@ -131,10 +143,10 @@ class Devices:
         talking, computing = download / device.downlink + upload / device.uplink, steps / device.speed
         if self.deadline is None or talking + computing <= self.deadline:
             return 1.0, talking + computing
-        share = (self.deadline - talking) / computing
-        if self.partial_work == "drop" or share * steps < 1:
+        done = (self.deadline - talking) * device.speed + 1e-9  # a step that ends on the dot counts
+        if self.partial_work == "drop" or done < 1:
             return "too slow", 0.0
-        return share, self.deadline
+        return floor(done) / steps, self.deadline
 
     def _seconds(self, arrival: dict[int, float], wanted: int, *, waiting: bool) -> float:
         """Return when the server goes on: at the last answer that it wants, or at the deadline if some do not come."""

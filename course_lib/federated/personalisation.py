@@ -62,6 +62,7 @@ class PartlyShared(Strategy):
 
     initial: Tensor | None = field(default=None, repr=False, compare=False)
     kept: tuple[Range, ...] = field(default=(), repr=False)
+    statistics: State = field(default_factory=dict, repr=False, compare=False)
 
     def keeps(self, module: nn.Module) -> list[nn.Module]:
         """Return the layers that stay with their client."""
@@ -81,7 +82,8 @@ class PartlyShared(Strategy):
                 f"{type(self).__name__} keeps {len(layers)} layers of {type(module).__name__} with clients: it needs a model of "
                 "which some weights stay and some are shared"
             )
-        return replace(self, initial=nn.utils.parameters_to_vector(trained).detach().clone(), kept=tuple(ranges))
+        initial = nn.utils.parameters_to_vector(trained).detach().clone()
+        return replace(self, initial=initial, kept=tuple(ranges), statistics=_statistics(module))
 
     def download(self, theta: Tensor, server: State) -> Tensor:
         return theta[self._shared(len(theta))]
@@ -90,7 +92,10 @@ class PartlyShared(Strategy):
         start = self.personal(received, state, work)
         delta = work.train(start)
         shared = self._shared(len(start))
-        return delta[shared], {"own": (start + delta)[~shared], **_statistics(work.model.module)}
+        own = {"own": (start + delta)[~shared], **_statistics(work.model.module)}
+        # The server may test its model in the same process: what it finds must not depend on who trained there last.
+        _set_statistics(work.model.module, self.statistics)
+        return delta[shared], own
 
     def message_size(self, weights: int) -> int:
         return int(self._shared(weights).sum())
@@ -102,11 +107,7 @@ class PartlyShared(Strategy):
 
     def personal(self, received: Tensor, state: State, work: LocalWork) -> Tensor:
         assert self.initial is not None
-        for name, buffer in work.model.module.named_buffers():
-            if name in state:
-                buffer.copy_(state[name])
-            elif buffer.is_floating_point():
-                buffer.fill_(1.0 if name.endswith("running_var") else 0.0)
+        _set_statistics(work.model.module, self.statistics | state)
         theta = self.initial.clone()
         shared = self._shared(len(theta))
         theta[shared] = received
@@ -124,6 +125,12 @@ class PartlyShared(Strategy):
 def _statistics(module: nn.Module) -> State:
     """Return copies of the running statistics of normalising layers, which belong to the client that trained last."""
     return {name: buffer.clone() for name, buffer in module.named_buffers() if buffer.is_floating_point()}
+
+
+def _set_statistics(module: nn.Module, statistics: State) -> None:
+    for name, buffer in module.named_buffers():
+        if name in statistics:
+            buffer.copy_(statistics[name])
 
 
 @dataclass(frozen=True)
