@@ -100,6 +100,7 @@ def test_the_bytes_in_the_records_are_those_that_were_packed(way: Compression) -
     assert run.history["bytes_up"].tolist() == [number * 3 * way.size(values) for number in (1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_a_quarter_of_the_bytes_costs_next_to_nothing_in_accuracy_and_a_fiftieth_a_little() -> None:
     train, test = data.load("digits")
     clients = data.partitions.iid(train.y, 5)

@@ -107,6 +107,7 @@ def test_several_faulty_clients_are_all_named_also_between_two_evaluations(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", [Quantise(), Quantise(feedback=True), TopK(0.1), TopK(0.1, feedback=False)])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_packed_messages_hide_no_fault(

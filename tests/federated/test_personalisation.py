@@ -67,6 +67,7 @@ def test_ditto_without_pull_is_every_client_for_itself(
         assert accuracy == evaluation.accuracy(module.module, train.subset(clients[client]))
 
 
+@pytest.mark.slow
 def test_the_harder_ditto_pulls_the_closer_a_client_stays_to_the_shared_model(
     digits: tuple[Dataset, Dataset], clients: list[np.ndarray]
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_client_that_was_never_picked_uses_the_shared_model(
     assert sum(torch.equal(own, weights(run.model)) for own in SEEN.values()) == 3
 
 
+@pytest.mark.slow
 def test_fine_tuning_trains_on_from_the_shared_model(
     digits: tuple[Dataset, Dataset], clients: list[np.ndarray]
 ) -> None:
@@ -182,6 +184,7 @@ def shifted(digits: tuple[Dataset, Dataset], parts: int) -> tuple[Dataset, list[
     return tuple(result)
 
 
+@pytest.mark.slow
 def test_fedbn_keeps_each_clients_statistics_with_the_client(digits: tuple[Dataset, Dataset]) -> None:
     train, clients, test, local_tests = shifted(digits, 5)
     STATES.clear()
@@ -214,6 +217,7 @@ def clashing(dataset: Dataset) -> tuple[Dataset, list[np.ndarray]]:
     return replace(dataset, y=y), groups
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [FineTune(epochs=3), Ditto(pull=0.1), FedPer()], ids=lambda s: type(s).__name__)
 def test_where_labels_clash_a_model_of_ones_own_beats_the_shared_one(
     digits: tuple[Dataset, Dataset], strategy: FineTune | Ditto | FedPer
@@ -228,6 +232,7 @@ def test_where_labels_clash_a_model_of_ones_own_beats_the_shared_one(
     assert own.min() > shared.min()
 
 
+@pytest.mark.slow
 def test_where_inputs_are_shifted_fedbn_beats_the_shared_model(digits: tuple[Dataset, Dataset]) -> None:
     train, clients, test, local_tests = shifted(digits, 5)
     plan = PLAN.but(rounds=10)

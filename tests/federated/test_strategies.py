@@ -87,6 +87,7 @@ def test_with_the_sign_of_the_control_variate_flipped_scaffold_ends_elsewhere() 
     assert abs(end - -0.4) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("participation", [0.3, 0.6])
 def test_scaffold_reaches_the_joint_optimum_of_uneven_clients_that_take_turns(participation: float) -> None:
     clients = bowls((1, 2), (4, -1), (2, 3), copies=(1, 2, 5))
