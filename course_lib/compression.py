@@ -81,8 +81,11 @@ class TopK:
 
     def unpack(self, packed: Tensor, values: int) -> Tensor:
         half = len(packed) // 2
+        places = packed[:half].clone().view(torch.int32).long()
+        if ((places < 0) | (places >= values)).any():  # whoever sent this did not pack it: not a number that one can use
+            return torch.full((values,), float("nan"))
         vector = torch.zeros(values)
-        vector[packed[:half].clone().view(torch.int32).long()] = packed[half:].clone().view(torch.float32)
+        vector[places] = packed[half:].clone().view(torch.float32)
         return vector
 
     def _kept(self, values: int) -> int:

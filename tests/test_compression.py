@@ -144,3 +144,8 @@ def test_packing_a_gradient_is_packing_a_vector() -> None:
     packed, residual = way.pack(gradient, residual)
     assert residual is not None
     assert torch.equal(way.unpack(packed, 1000) + residual, gradient)
+
+
+def test_bytes_that_nobody_packed_are_unpacked_as_nan_and_so_left_out() -> None:
+    forged = torch.full((TopK(0.1).size(100),), 255, dtype=torch.uint8)
+    assert TopK(0.1).unpack(forged, 100).isnan().all()
