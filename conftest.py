@@ -52,9 +52,9 @@ def family_memory(parent: psutil.Process) -> int:
 def over_budget(seconds: float, gigabytes: float) -> str | None:
     """Return what is wrong with a notebook that takes this much, or None."""
     if seconds > SECONDS:
-        return f"took {seconds:.0f} s, more than {SECONDS:.0f}: fewer seeds, fewer rounds or a stored study"
+        return f"took {seconds:.0f} s, more than {SECONDS:g}: fewer seeds, fewer rounds or a stored study"
     if gigabytes > GIGABYTES:
-        return f"held {gigabytes:.2f} GB, more than {GIGABYTES:.0f}: fewer workers at a time, or smaller data"
+        return f"held {gigabytes:.2f} GB, more than {GIGABYTES:g}: fewer workers at a time, or smaller data"
     return None
 
 

@@ -63,9 +63,9 @@ class Worker:
         return self.process.poll() is None
 
     def exit_code(self) -> int | None:
-        """Return how the process ended, negative for a signal; None if it has not ended after a second."""
+        """Return how the process ended, negative for a signal; None if it has not ended after ten seconds."""
         try:
-            return self.process.wait(1)
+            return self.process.wait(10)  # it may have hung up long before it is gone, on a busy machine
         except subprocess.TimeoutExpired:
             return None
 

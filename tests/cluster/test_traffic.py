@@ -132,19 +132,19 @@ def test_a_header_costs_less_than_150_microseconds():
         tensor = torch.ones(10)
         assert group is not None
         pairs = []
-        for _ in range(25):
+        for _ in range(250):  # short looks: on a busy machine some fall between the others' turns
             times = []
             for through_channel in (False, True):
                 dist.barrier()
                 start = time.perf_counter()
-                for _ in range(100):
+                for _ in range(10):
                     if not through_channel:
                         (group.send if channel.rank == 0 else group.recv)([tensor], 1 - channel.rank, 0).wait()
                     elif channel.rank == 0:
                         channel.send(tensor, 1, kind="a")
                     else:
                         channel.recv(0, kind="a")
-                times.append((time.perf_counter() - start) * 1e4)
+                times.append((time.perf_counter() - start) * 1e5)
             pairs.append((times[0], times[1]))
         return pairs
 

@@ -1,5 +1,6 @@
 """A notebook that takes too long or holds too much fails, and the table says what each one took."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,15 +31,18 @@ def watched(folder: Path, limits: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "complaint"),
-    [("60.0, 2.0", ""), ("1.0, 2.0", "greedy.ipynb took 2 s, more than 1"), ("60.0, 0.4", "greedy.ipynb held 0.")],
+    [
+        ("60.0, 2.0", ""),
+        ("1.0, 2.0", r"greedy.ipynb took \d+ s, more than 1:"),
+        ("60.0, 0.4", r"greedy.ipynb held 0\.\d+ GB, more than 0.4:"),
+    ],
 )
 def test_a_notebook_is_held_to_its_seconds_and_gigabytes(tmp_path: Path, limits: str, complaint: str) -> None:
     run = watched(tmp_path, limits)
     assert (run.returncode != 0) == bool(complaint), run.stdout
-    assert complaint in run.stdout
-    (row,) = [line.split() for line in run.stdout.splitlines() if line.startswith("greedy.ipynb ") and "GB" in line][
-        -1:
-    ]
-    seconds, gigabytes = float(row[1]), float(row[3])
-    assert 1.4 < seconds < 10
+    assert re.search(complaint, run.stdout)
+    found = re.findall(r"^greedy.ipynb +([\d.]+) s +([\d.]+) GB$", run.stdout, re.MULTILINE)
+    assert len(found) == 1, run.stdout
+    seconds, gigabytes = map(float, found[0])
+    assert 1.4 < seconds < 30
     assert 0.5 < gigabytes < 1.0

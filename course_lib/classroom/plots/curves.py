@@ -43,7 +43,8 @@ def curves(
 
     `runs`: label -> run or runs (one a seed); a plain list is labelled by the plans' names. `x`, `y`: round, accuracy, loss,
     seconds, bytes_up, bytes_down, bytes_moved, or bytes (all three). Where seeds differ in x (seconds, bytes), the mean x of
-    each evaluation is used. `target`: a level of y to mark, in axis units. `log`: a logarithmic scale for x. Raises ValueError for an unknown column.
+    each evaluation is used. `target`: a level of y to mark, in axis units. `log`: a logarithmic scale for x. Raises ValueError
+    for an unknown column.
     """
     drawn = _curves(runs, x, y)
     made, axes = figure(title, _AXES[x][0], _AXES[y][0])
@@ -55,6 +56,8 @@ def curves(
         axes.fill_between(curve.x, low, high, color=look["color"], alpha=0.2, linewidth=0)
     if log:
         axes.set_xscale("log")
+    elif x == "round":
+        axes.locator_params(axis="x", integer=True)
     if target is not None:
         axes.axhline(target, color="0.3", linewidth=1, linestyle=(0, (1, 2)))
         axes.annotate(f"{target:g}", (1, target), xycoords=("axes fraction", "data"), xytext=(3, 0),
