@@ -8,7 +8,10 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_MODULES = ("aggregation", "classroom", "cluster", "data", "doctor", "learning", "models", "plans", "rounds", "study")
+_MODULES = (
+    "aggregation", "classroom", "cluster", "compression", "data", "doctor", "federated", "learning", "models", "plans",
+    "rounds", "study",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> ModuleType:

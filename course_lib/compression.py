@@ -82,7 +82,8 @@ class TopK:
     def unpack(self, packed: Tensor, values: int) -> Tensor:
         half = len(packed) // 2
         places = packed[:half].clone().view(torch.int32).long()
-        if ((places < 0) | (places >= values)).any():  # whoever sent this did not pack it: not a number that one can use
+        if ((places < 0) | (places >= values)).any():
+            # Whoever sent this did not pack it; the server leaves out what is not a number.
             return torch.full((values,), float("nan"))
         vector = torch.zeros(values)
         vector[places] = packed[half:].clone().view(torch.float32)
