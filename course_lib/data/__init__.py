@@ -2,6 +2,7 @@
 
 from course_lib.data import partitions
 from course_lib.data.dataset import Dataset, from_arrays
+from course_lib.data.natural import NaturalClients, load_by_client
 from course_lib.data.sources import load, names
 
-__all__ = ["Dataset", "from_arrays", "load", "names", "partitions"]
+__all__ = ["Dataset", "NaturalClients", "from_arrays", "load", "load_by_client", "names", "partitions"]

@@ -1,7 +1,8 @@
 """Files from the internet: fetched once, checked, and never half read.
 
-MNIST: LeCun et al. 1998. Fashion-MNIST: Xiao et al. 2017, arXiv 1708.07747. CIFAR-10: Krizhevsky 2009. The checksums are
-those that the publishers give.
+MNIST: LeCun et al. 1998. Fashion-MNIST: Xiao et al. 2017, arXiv 1708.07747. CIFAR-10: Krizhevsky 2009. Their checksums
+are those that the publishers give. Heart disease: Janosi et al. 1988. Tiny Shakespeare: Karpathy 2015. For these nobody gives
+any, so theirs were taken from the files.
 """
 
 import gzip
@@ -34,16 +35,17 @@ class DownloadError(RuntimeError):
 
 @dataclass(frozen=True)
 class Remote:
-    """A published data set: `mirrors` (folders, tried in turn), `md5` of each file, and what to use without internet."""
+    """A published data set: `mirrors` (folders, tried in turn), the checksum of each file (`md5:...` or `sha256:...`), and
+    what to use without internet."""
 
     mirrors: tuple[str, ...]
-    md5: Mapping[str, str]
-    classes: tuple[str, ...]
+    checksums: Mapping[str, str]
     embedded: str
+    classes: tuple[str, ...] = ()
 
 
 def _idx_files(*checksums: str) -> Mapping[str, str]:
-    return dict(zip(_IDX, checksums, strict=True))
+    return {file: f"md5:{checksum}" for file, checksum in zip(_IDX, checksums, strict=True)}
 
 
 DATASETS: dict[str, Remote] = {
@@ -53,7 +55,7 @@ DATASETS: dict[str, Remote] = {
             "f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
             "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c",
         ),
-        tuple("0123456789"), "mnist5k",
+        "data.load('mnist5k')", tuple("0123456789"),
     ),
     "fashion_mnist": Remote(
         ("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
@@ -62,10 +64,30 @@ DATASETS: dict[str, Remote] = {
             "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
             "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310",
         ),
-        _CLOTHES, "mnist5k",
+        "data.load('mnist5k')", _CLOTHES,
     ),
     "cifar10": Remote(
-        ("https://www.cs.toronto.edu/~kriz/",), {_CIFAR: "c32a1d4ab5d03f1284b67883e8d87530"}, _THINGS, "digits"
+        ("https://www.cs.toronto.edu/~kriz/",), {_CIFAR: "md5:c32a1d4ab5d03f1284b67883e8d87530"},
+        "data.load('digits')", _THINGS,
+    ),
+}  # fmt: skip
+
+# These come divided into clients.
+BY_CLIENT: dict[str, Remote] = {
+    "heart_disease": Remote(
+        ("https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/",),
+        {
+            "processed.cleveland.data": "sha256:a74b7efa387bc9d108d7d0115d831fe9b414b29ae7124f331b622b4efa0427c8",
+            "processed.hungarian.data": "sha256:d1ad108f785768cd3d7e82dc522e6f5a61eea93cccfb3a46ee8076f73fc3d796",
+            "processed.switzerland.data": "sha256:834a405ccf5b66ab4056bb77794adc8df0b7125186454c0a1d002d33c6c3b314",
+            "processed.va.data": "sha256:e7c93d8d0d2acdadfa4c5e8de768e2191e7f618b952e29623f1f0d5949ff6b8f",
+        },
+        "data.load_by_client('keyboard')",
+    ),
+    "shakespeare": Remote(
+        ("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",),
+        {"input.txt": "sha256:86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
+        "data.load_by_client('keyboard')",
     ),
 }  # fmt: skip
 
@@ -73,15 +95,23 @@ DATASETS: dict[str, Remote] = {
 def fetch(name: str) -> tuple[Arrays, Arrays]:
     """Return ((train pixels, train labels), (test pixels, test labels)) as bytes, pixels `(n, channels, height, width)`.
 
+    Raises DownloadError, see `files`.
+    """
+    paths = files(name)
+    if name == "cifar10":
+        return _read_cifar(paths[_CIFAR])
+    images, labels, test_images, test_labels = (_read_idx(paths[file]) for file in _IDX)
+    return (images[:, None], labels), (test_images[:, None], test_labels)
+
+
+def files(name: str) -> dict[str, Path]:
+    """Return the path of each checked file of a data set; what is not on this machine is downloaded.
+
     Files are kept in COURSE_DATA_DIR or the user's cache. COURSE_DATA_MIRROR names a folder on the web to try first, such as
     a lab's own server. Raises DownloadError, naming the file, the reason and what to do.
     """
-    remote = DATASETS[name]
-    files = {file: _file(name, remote, file) for file in remote.md5}
-    if name == "cifar10":
-        return _read_cifar(files[_CIFAR])
-    images, labels, test_images, test_labels = (_read_idx(files[file]) for file in _IDX)
-    return (images[:, None], labels), (test_images[:, None], test_labels)
+    remote = DATASETS[name] if name in DATASETS else BY_CLIENT[name]
+    return {file: _file(name, remote, file) for file in remote.checksums}
 
 
 def _file(name: str, remote: Remote, file: str) -> Path:
@@ -97,7 +127,7 @@ def _file(name: str, remote: Remote, file: str) -> Path:
         try:
             # pooch downloads beside the target, compares the checksum and only then moves the file into place.
             return Path(
-                pooch.retrieve(mirror + file, known_hash=f"md5:{remote.md5[file]}", fname=file, path=folder,
+                pooch.retrieve(mirror + file, known_hash=remote.checksums[file], fname=file, path=folder,
                                downloader=pooch.HTTPDownloader(progressbar=_bar(file), timeout=30))
             )  # fmt: skip
         except ValueError as error:  # the checksum
@@ -107,7 +137,7 @@ def _file(name: str, remote: Remote, file: str) -> Path:
     raise DownloadError(
         f"the data set {name!r} is not on this machine and could not be downloaded:\n- "
         + "\n- ".join(failures)
-        + f"\nWithout internet, use the embedded data.load({remote.embedded!r}); or put the file {file} into {folder}; or "
+        + f"\nWithout internet, use the embedded {remote.embedded}; or put the file {file} into {folder}; or "
         "set COURSE_DATA_MIRROR to a web address that has it. A download that broke off can simply be started again."
     )
 
@@ -117,8 +147,9 @@ def _bar(file: str) -> object:
 
     from tqdm import tqdm
 
-    # The total is set when the server has told it; until then pooch needs some total to see that there is a bar.
-    return tqdm(total=1, desc=file, unit="B", unit_scale=True, file=sys.stdout, leave=False)
+    # The total is set when the server has told it; until then pooch needs some total to see that there is a bar. A file that
+    # is already here, or soon is, shows none.
+    return tqdm(total=1, delay=1, desc=file, unit="B", unit_scale=True, file=sys.stdout, leave=False)
 
 
 def _read_idx(path: Path) -> np.ndarray:

@@ -29,11 +29,13 @@ def load(name: str, *, test_fraction: float = 0.2, seed: int = 0) -> tuple[Datas
         train, test = (from_arrays(pixels.astype(np.float32) / 255, labels, name, classes) for pixels, labels in parts)
         return train, test
     if name not in _EMBEDDED:
-        raise ValueError(f"unknown data set {name!r}; there are: {', '.join(names())}")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction={test_fraction} must lie between 0 and 1, for example 0.2")
+        raise ValueError(
+            f"unknown data set {name!r}; there are: {', '.join(names())}, and with clients of their own those of "
+            "data.load_by_client"
+        )
+    check_fraction(test_fraction)
     whole = _EMBEDDED[name]()
-    train, test = _split(whole, test_fraction, seed)
+    train, test = stratified(whole, test_fraction, seed)
     return _standardised(train, test) if name == "breast_cancer" else (train, test)
 
 
@@ -72,7 +74,14 @@ _EMBEDDED: dict[str, Callable[[], Dataset]] = {
 }  # fmt: skip
 
 
-def _split(whole: Dataset, test_fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+def check_fraction(test_fraction: float) -> None:
+    """Raise ValueError unless the fraction leaves something to train and to test on."""
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction={test_fraction} must lie between 0 and 1, for example 0.2")
+
+
+def stratified(whole: Dataset, test_fraction: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Return (train, test), drawn by `seed`, each class in the same proportion in both."""
     from sklearn.model_selection import train_test_split
 
     labels = whole.y.numpy()

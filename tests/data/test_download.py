@@ -4,11 +4,7 @@ import gzip
 import hashlib
 import io
 import tarfile
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -45,21 +41,6 @@ def cifar_file() -> bytes:
     return packed.getvalue()
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None: ...
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a server on loopback and the folder that it serves."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as serving:
-        threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{serving.server_port}/", folder
-        serving.shutdown()
-
-
 def publish(
     name: str, files: dict[str, bytes], server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, *mirrors: str
 ) -> None:  # fmt: skip
@@ -67,8 +48,8 @@ def publish(
     address, folder = server
     for file, content in files.items():
         (folder / file).write_bytes(content)
-    md5 = {file: hashlib.md5(content).hexdigest() for file, content in files.items()}
-    remote = replace(download.DATASETS[name], mirrors=mirrors or (address,), md5=md5)
+    checksums = {file: f"md5:{hashlib.md5(content).hexdigest()}" for file, content in files.items()}
+    remote = replace(download.DATASETS[name], mirrors=mirrors or (address,), checksums=checksums)
     monkeypatch.setitem(download.DATASETS, name, remote)
     monkeypatch.setenv("COURSE_DATA_DIR", str(folder.parent / "cache"))
     monkeypatch.delenv("COURSE_DATA_MIRROR", raising=False)
@@ -110,7 +91,8 @@ def test_a_damaged_download_is_refused_and_never_kept(
     (server[1] / file).write_bytes(content[:-100] if damage == "truncated" else content[:-1] + b"x")
     with pytest.raises(download.DownloadError, match=rf"{file} is damaged.*") as refused:
         data.load("mnist")
-    assert download.DATASETS["mnist"].md5[file] in str(refused.value)  # what was expected ...
+    expected = download.DATASETS["mnist"].checksums[file].removeprefix("md5:")
+    assert expected in str(refused.value)  # what was expected ...
     assert hashlib.md5((server[1] / file).read_bytes()).hexdigest() in str(refused.value)  # ... and what came
     assert not (server[1].parent / "cache" / "mnist" / file).exists()
     (server[1] / file).write_bytes(content)
