@@ -56,10 +56,10 @@ def test_every_strategy_has_the_same_budget_and_scaffold_sends_twice_the_bytes(s
     for skew, name in CELLS:
         plan = benchmark.Job(skew, name, 0.1, benchmark.KNOBS[name][0], seed=0).plan()
         assert (plan.rounds, plan.local_epochs, plan.batch_size, plan.participation) == (20, 2, 32, 1.0)
-        sent = {run["megabytes"] for run in row(study, skew, name)["runs"]} - {None}
         once = 20 * 10 * 2 * 4 * 199_210 / 1e6
-        # FedNova's message is a number longer.
-        assert sent == pytest.approx({(2 if name == "SCAFFOLD" else 1) * once} if sent else set(), abs=0.01), name
+        for run in row(study, skew, name)["runs"]:
+            sent = run["megabytes"]  # none was noted where a run diverged; FedNova's messages are a number longer
+            assert sent is None or sent == pytest.approx((2 if name == "SCAFFOLD" else 1) * once, abs=0.02), name
 
 
 def test_one_class_a_client_is_one_class_a_client() -> None:
