@@ -99,4 +99,4 @@ def open_notebook(browser: Browser, lab: Lab) -> Iterator[Notebook]:
     notebook.picture("00_as_it_opens")
     notebook.run_all(seconds=180)
     yield notebook
-    page.close()
+    notebook.close()
