@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from course_lib import data, learning, models, plans, rounds
+from course_lib import data, learning, models, plans, rounds, study
 from course_lib.classroom import plots
 
 
@@ -94,6 +94,21 @@ def test_curves_take_real_runs() -> None:
     runs = {"FedAvg": [rounds.fit(models.logistic(), train, owners, plan, test=test, seed=seed) for seed in (0, 1)]}
     lines = drawn(plots.curves(runs, x="bytes"))
     assert lines["FedAvg"][1][-1] == pytest.approx(50 * (runs["FedAvg"][0].accuracy + runs["FedAvg"][1].accuracy))
+
+
+def test_a_study_is_drawn_plan_by_plan() -> None:
+    runs = {"FedAvg": THREE_SEEDS, "SGD": ONE_SEED}
+    records = {
+        (plan, seed): {"history": run.history.to_dict("list")}
+        for plan, some in runs.items()
+        for seed, run in enumerate(some)
+    }
+    assert drawn(plots.curves(study.Study(records))) == drawn(plots.curves(runs))
+
+
+def test_no_band_leaves_what_an_accuracy_can_be() -> None:
+    [axes] = plots.curves([a_run("SCAFFOLD", [0.5, 0.1]), a_run("SCAFFOLD", [0.5, 0.99])]).figure.axes
+    assert axes.get_ylim() == (0, 100)
 
 
 def test_an_unknown_column_is_named_with_the_known_ones() -> None:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from course_lib.classroom.plots.style import Picture, figure, line
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from course_lib.run import Run
+    from course_lib.study import Study
 
 # column: (what the axis says, scale)
 _AXES = {
@@ -19,10 +22,11 @@ _AXES = {
     "bytes_moved": ("raw data moved (MB)", 1e-6),
     "bytes": ("all bytes sent (MB)", 1e-6),
     "seconds": ("seconds", 1.0),
+    "simulated_seconds": ("simulated seconds", 1.0),
 }
 _BYTES = ("bytes_up", "bytes_down", "bytes_moved")
 
-Runs: TypeAlias = "Sequence[Run] | Mapping[str, Run | Sequence[Run]]"
+Runs: TypeAlias = "Sequence[Run] | Mapping[str, Run | Sequence[Run]] | Study"
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ def curves(
 ) -> Picture:  # fmt: skip
     """Draw one line for each label: the mean over its runs with the 95% interval around it.
 
-    `runs`: label -> run or runs (one a seed); a plain list is labelled by the plans' names. `x`, `y`: round, accuracy, loss,
-    seconds, bytes_up, bytes_down, bytes_moved, or bytes (all three). Where seeds differ in x (seconds, bytes), the mean x of
-    each evaluation is used. `target`: a level of y to mark, in axis units. `log`: a logarithmic scale for x. Raises ValueError
-    for an unknown column.
+    `runs`: label -> run or runs (one a seed); a plain list is labelled by the plans' names; or a study. `x`, `y`: round,
+    accuracy, loss, seconds, simulated_seconds, bytes_up, bytes_down, bytes_moved, or bytes (all three). Where seeds differ in
+    x (seconds, bytes), the mean x of each evaluation is used. `target`: a level of y to mark, in axis units. `log`: a
+    logarithmic scale for x. Raises ValueError for an unknown column.
     """
     drawn = _curves(runs, x, y)
     made, axes = figure(title, _AXES[x][0], _AXES[y][0])
@@ -54,6 +58,9 @@ def curves(
         look = line(index)
         axes.plot(curve.x, curve.y, label=curve.label, markevery=max(1, len(curve.x) // 8), markersize=5, **look)
         axes.fill_between(curve.x, low, high, color=look["color"], alpha=0.2, linewidth=0)
+    if y == "accuracy":  # an interval of seeds that differ may go beyond what there can be
+        lowest, highest = axes.get_ylim()
+        axes.set_ylim(max(0, lowest), min(100, highest))
     if log:
         axes.set_xscale("log")
     elif x == "round":
@@ -76,22 +83,33 @@ def _curves(runs: Runs, x: str, y: str) -> list[Curve]:
     for column in (x, y):
         if column not in _AXES:
             raise ValueError(f"{column!r} is no column of a history; choose from: {', '.join(_AXES)}")
-    if not isinstance(runs, Mapping):
-        grouped: dict[str, list[Run]] = {}
-        for run in runs:
-            grouped.setdefault(run.plan.name, []).append(run)
-        runs = grouped
-    labelled = {label: list(some) if isinstance(some, Sequence) else [some] for label, some in runs.items()}
+    labelled = _histories(runs)
     if not labelled or not all(labelled.values()):
         counts = {label: len(some) for label, some in labelled.items()}
         raise ValueError(f"every label needs at least one run, got {counts}")
     return [_curve(label, some, x, y) for label, some in labelled.items()]
 
 
-def _curve(label: str, runs: "list[Run]", x: str, y: str) -> Curve:
+def _histories(runs: Runs) -> "dict[str, list[pd.DataFrame]]":
+    from course_lib.study import Study
+
+    if isinstance(runs, Study):
+        by_plan = runs.curves.groupby("plan", sort=False)
+        return {str(plan): [history for _, history in some.groupby("seed")] for plan, some in by_plan}
+    if not isinstance(runs, Mapping):
+        grouped: dict[str, list[Run]] = {}
+        for run in runs:
+            grouped.setdefault(run.plan.name, []).append(run)
+        runs = grouped
+    return {
+        label: [run.history for run in (some if isinstance(some, Sequence) else [some])] for label, some in runs.items()
+    }
+
+
+def _curve(label: str, histories: "list[pd.DataFrame]", x: str, y: str) -> Curve:
     from course_lib.learning import interval
 
-    xs, ys = [_column(run, x) for run in runs], [_column(run, y) for run in runs]
+    xs, ys = [_column(history, x) for history in histories], [_column(history, y) for history in histories]
     # A run that stopped early has fewer evaluations: the mean ends where the shortest run does.
     points = min(map(len, xs))
     columns = [[values[point] for values in ys] for point in range(points)]
@@ -100,13 +118,13 @@ def _curve(label: str, runs: "list[Run]", x: str, y: str) -> Curve:
         [sum(values[point] for values in xs) / len(xs) for point in range(points)],
         [sum(values) / len(values) for values in columns],
         [interval(values).half_width if len(values) > 1 else 0.0 for values in columns],
-        len(runs),
+        len(histories),
     )
 
 
-def _column(run: "Run", name: str) -> list[float]:
+def _column(history: "pd.DataFrame", name: str) -> list[float]:
     columns = _BYTES if name == "bytes" else (name,)
-    return [float(value) * _AXES[name][1] for value in run.history[list(columns)].sum(axis=1, skipna=False)]
+    return [float(value) * _AXES[name][1] for value in history[list(columns)].sum(axis=1, skipna=False)]
 
 
 def _describe(drawn: list[Curve], x: str, y: str, title: str, target: float | None) -> str:
