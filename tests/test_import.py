@@ -14,6 +14,7 @@ def in_a_fresh_interpreter(code: str) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_importing_everything_that_trains_brings_in_no_heavy_package() -> None:
     found = in_a_fresh_interpreter(
         "import sys, json, course_lib\n"

@@ -34,6 +34,7 @@ def test_in_federated_learning_only_updates_leave_a_client_and_no_image_is_in_an
         assert not values & {value for value in train.x.unique().tolist() if value not in (0.0, 1.0)}
 
 
+@pytest.mark.slow
 def test_in_a_pooled_run_every_image_crosses_and_the_same_search_finds_it(digits: tuple[Dataset, Dataset]) -> None:
     train, test = digits
     clients = data.partitions.iid(train.y, 4)
@@ -47,6 +48,7 @@ def test_in_a_pooled_run_every_image_crosses_and_the_same_search_finds_it(digits
     assert run.history["bytes_moved"].iloc[-1] == 2 * train.nbytes  # collected, then dealt out
 
 
+@pytest.mark.slow
 def test_an_all_reduce_sends_the_rings_number_of_bytes(digits: tuple[Dataset, Dataset]) -> None:
     train, _ = digits
     clients = data.partitions.iid(train.y, 4)

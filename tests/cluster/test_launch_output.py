@@ -12,6 +12,7 @@ from course_lib import cluster
 from course_lib.cluster.output import Relay
 
 
+@pytest.mark.slow
 def test_output_comes_rank_by_rank_whoever_was_first(capsys):
     def late_for_its_rank() -> None:
         time.sleep(0.2 * (2 - dist.get_rank()))
@@ -21,6 +22,7 @@ def test_output_comes_rank_by_rank_whoever_was_first(capsys):
     assert capsys.readouterr().out == "".join(f"[rank {r}] first line\n[rank {r}] second line\n" for r in range(3))
 
 
+@pytest.mark.slow
 def test_everything_that_a_process_writes_is_caught(capfd):
     def noisy() -> None:
         print("printed")
@@ -37,6 +39,7 @@ def test_everything_that_a_process_writes_is_caught(capfd):
     assert written.err == ""
 
 
+@pytest.mark.slow
 def test_much_output_is_complete(capsys):
     def talkative() -> None:
         for number in range(20_000):

@@ -44,6 +44,7 @@ def test_a_view_travels_without_the_rest_of_its_storage():
     assert torch.equal(transport.loads(packed), mine)
 
 
+@pytest.mark.slow
 def test_models_and_large_results_come_back_from_a_worker():
     model = nn.Sequential(nn.Linear(3, 4), nn.GroupNorm(2, 4))
 

@@ -51,6 +51,7 @@ def assert_each_example_has_one_owner(found: NaturalClients) -> None:
 # --- keyboard ---
 
 
+@pytest.mark.slow
 def test_the_keyboard_has_a_module_a_client_and_needs_no_internet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COURSE_DATA_MIRROR", NOBODY)
     found = data.load_by_client("keyboard")
@@ -72,6 +73,7 @@ def test_the_seed_decides_what_is_held_back_and_nothing_else() -> None:
     assert total == len(other.train) + len(other.test)
 
 
+@pytest.mark.slow
 def test_the_modules_are_read_and_never_imported_with_the_same_result_in_every_process() -> None:
     code = (
         "import sys, hashlib\n"
@@ -108,6 +110,7 @@ def test_a_python_without_its_sources_is_told_apart(tmp_path: Path, monkeypatch:
         data.load_by_client("keyboard")
 
 
+@pytest.mark.slow
 def test_a_few_rounds_on_the_keyboard_beat_the_most_frequent_character_by_far() -> None:
     found = data.load_by_client("keyboard")
     commonest = torch.bincount(found.test.y).max().item() / len(found.test)
@@ -195,6 +198,7 @@ def play(**lines: int) -> bytes:
     return ("\n\n".join(blocks) + "\n").encode()
 
 
+@pytest.mark.slow
 def test_each_role_with_enough_to_say_is_a_client(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     serve("shakespeare", server, monkeypatch, {"input.txt": play(Romeo=50, First_Citizen=60, Page=3)})
     found = data.load_by_client("shakespeare")
@@ -209,6 +213,7 @@ def test_a_speech_is_what_follows_the_role(tmp_path: Path) -> None:
     assert len(said) == 60 and said[1] == "good night, " * 7 + "\nnumber i." and "Nurse" not in "".join(said)
 
 
+@pytest.mark.slow
 def test_the_published_plays_have_their_roles_and_can_be_learnt(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def result_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.json") if path.name != "study.json")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_any_number_of_workers_finds_what_the_runs_find_on_their_own(tmp_path: Path, workers: int) -> None:
     found = study.run(tmp_path / "study", PLANS, SEEDS, partial(counted, tmp_path), workers=workers, progress=quiet)
@@ -150,6 +151,7 @@ def test_a_fit_that_starts_workers_of_its_own_is_told_who_works_already(tmp_path
         study.run(tmp_path, PLANS, [0], ambitious, workers=2, progress=quiet)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupt_keeps_what_is_finished(tmp_path: Path, workers: int) -> None:
     def interrupt(done: int, total: int) -> None:
@@ -173,6 +175,7 @@ def slow_then_quick(folder: Path, plan: Plan, seed: int) -> rounds.Run:
     return counted(folder, plan, seed)
 
 
+@pytest.mark.slow
 def test_a_quick_worker_takes_the_next_run_while_another_is_slow(tmp_path: Path) -> None:
     started = time.monotonic()
     fedavg = {"FedAvg": PLANS["FedAvg"]}

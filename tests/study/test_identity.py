@@ -141,6 +141,7 @@ class Own:
         return self.size / 2
 
 
+@pytest.mark.slow
 def test_the_key_is_the_same_in_another_process_whatever_its_hash_seed() -> None:
     code = (
         "from course_lib.study import identity\nfrom course_lib import plans\nfrom tests.study import test_identity as t\n"
