@@ -49,7 +49,9 @@ notebooks: $(VENV)/.setup-tests  ## build and execute notebooks/ from lessons/; 
 lock: $(VENV)/.setup-lock  ## pin every version anew, keeping what still fits (UPGRADE=1: the newest)
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras $(if $(UPGRADE),--upgrade) \
 		--custom-compile-command "make lock" pyproject.toml -o requirements.lock
-	$(VENV)/lock/bin/python tools/environments.py
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra lab --constraint requirements.lock \
+		--no-annotate pyproject.toml -o $(VENV)/lock/learners.txt
+	$(VENV)/lock/bin/python tools/environments.py $(VENV)/lock/learners.txt
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \

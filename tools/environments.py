@@ -1,17 +1,16 @@
-"""Write environment.yml and binder/ from pyproject.toml and requirements.lock, so that every way in installs the same.
+"""Write environment.yml and binder/ from requirements.lock, so that every way in installs the same.
 
-`make lock` runs this after pinning; `python tools/environments.py` runs it alone.
+`make lock` runs this after pinning. The lock has what everybody needs, authors included; a second file, pinned to the same
+versions, has what opening the course needs, and is the only argument.
 """
 
 import re
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from packaging.markers import Marker
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
@@ -28,12 +27,11 @@ _SUPPORTED = [
 
 @dataclass(frozen=True)
 class Pin:
-    """One line of the lock: a version, where it applies ("" is everywhere) and the packages that asked for it."""
+    """One line of the lock: a version, and where it applies ("" is everywhere)."""
 
     name: str
     version: str
     marker: str
-    parents: frozenset[str]
 
     def __str__(self) -> str:
         return f"{self.name}=={self.version}" + (f" ; {self.marker}" if self.marker else "")
@@ -55,24 +53,14 @@ def pins(lock: str) -> list[Pin]:
     Raises ValueError if a line is not a pin: nothing in the lock may float.
     """
     found = []
-    for entry in re.split(r"\n(?=\S)", lock.strip()):
-        head, *origins = entry.splitlines()
-        if head.startswith("#"):
+    for line in lock.splitlines():
+        line = line.rstrip()
+        if not line or line.lstrip().startswith("#"):
             continue
-        if not (match := re.fullmatch(r"([a-z0-9-]+)==([^ ;]+)(?: ; (.+))?", head)):
-            raise ValueError(f"requirements.lock has {head!r}, which pins nothing: make it anew with `make lock`")
-        parents = (origin.strip(" #").removeprefix("via").strip() for origin in origins)
-        found.append(Pin(match[1], match[2], match[3] or "", frozenset(parents) - {""}))
+        if not (match := re.fullmatch(r"([a-z0-9-]+)==([^ ;]+)(?: ; (.+))?", line)):
+            raise ValueError(f"requirements.lock has {line!r}, which pins nothing: make it anew with `make lock`")
+        found.append(Pin(match[1], match[2], match[3] or ""))
     return found
-
-
-def runtime(project: dict[str, Any], lock: list[Pin]) -> list[Pin]:
-    """Return what opening the course needs: `project`'s dependencies, JupyterLab and, in turn, all that they asked for."""
-    dependencies = [*project["dependencies"], *project["optional-dependencies"]["lab"]]
-    wanted: set[str] = {canonicalize_name(Requirement(dependency).name) for dependency in dependencies}
-    while more := {pin.name for pin in lock if pin.parents & wanted} - wanted:
-        wanted |= more
-    return [pin for pin in lock if pin.name in wanted]
 
 
 def requirements(needed: list[Pin]) -> list[str]:
@@ -96,12 +84,10 @@ def environment_yml(name: str, needed: list[Pin]) -> str:
     )
 
 
-def files(pyproject: str, lock: str) -> dict[str, str]:
+def files(name: str, needed: list[Pin]) -> dict[str, str]:
     """Return the text of every derived file, by its path from the root."""
-    project = tomllib.loads(pyproject)["project"]
-    needed = runtime(project, pins(lock))
     return {
-        "environment.yml": environment_yml(project["name"], needed),
+        "environment.yml": environment_yml(name, needed),
         "binder/runtime.txt": "python-3.11\n",
         "binder/requirements.txt": "\n".join([WRITTEN_BY, *requirements(needed), ""]),
         # The packages come with requirements.txt: Binder keeps that layer for as long as the lock stays the same.
@@ -109,11 +95,12 @@ def files(pyproject: str, lock: str) -> dict[str, str]:
     }
 
 
-def main() -> None:
-    """Tidy the lock and write every derived file."""
+def main(learners: Path) -> None:
+    """Tidy the lock and write every derived file; `learners` holds the pins that opening the course needs."""
     lock = ROOT / "requirements.lock"
     lock.write_text(tidy(lock.read_text()))
-    for name, text in files((ROOT / "pyproject.toml").read_text(), lock.read_text()).items():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for name, text in files(project["name"], pins(tidy(learners.read_text()))).items():
         path = ROOT / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -121,4 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))
