@@ -3,6 +3,7 @@
 What stays with a client is in its state and never in a message, so personal parts cost no bytes.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -57,16 +58,16 @@ class Ditto(Strategy):
 
 
 @dataclass(frozen=True)
-class PartlyShared(Strategy):
+class PartlyShared(Strategy, ABC):
     """Some weights are averaged, the others stay with their client; `fitted` finds out which, in the model at hand."""
 
     initial: Tensor | None = field(default=None, repr=False, compare=False)
     kept: tuple[Range, ...] = field(default=(), repr=False)
     statistics: State = field(default_factory=dict, repr=False, compare=False)
 
+    @abstractmethod
     def keeps(self, module: nn.Module) -> list[nn.Module]:
         """Return the layers that stay with their client."""
-        raise NotImplementedError
 
     def fitted(self, module: nn.Module) -> "Strategy":
         layers = self.keeps(module)
