@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tools import picture
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +32,7 @@ def test_the_make_targets_that_it_names_exist() -> None:
     assert named <= set(re.findall(r"make ([a-z-]+)", listed))
 
 
+@pytest.mark.slow
 def test_its_code_runs() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     names: dict[str, object] = {}

@@ -50,6 +50,7 @@ def test_much_output_is_complete(capsys):
     assert lines == [f"[rank {rank}] {number} {'x' * 50}" for rank in range(2) for number in range(20_000)]
 
 
+@pytest.mark.slow
 def test_output_before_a_failure_is_shown(capsys):
     def last_words() -> None:
         print("last words of", dist.get_rank())
@@ -60,6 +61,7 @@ def test_output_before_a_failure_is_shown(capsys):
     assert capsys.readouterr().out == "[rank 0] last words of 0\n"
 
 
+@pytest.mark.slow
 def test_what_is_printed_between_launches_is_not_shown_in_the_next(capsys):
     def leave_a_thread_that_prints() -> None:
         import threading
@@ -72,6 +74,7 @@ def test_what_is_printed_between_launches_is_not_shown_in_the_next(capsys):
     assert capsys.readouterr().out == "[rank 0] in time\n"
 
 
+@pytest.mark.slow
 def test_a_line_is_shown_while_the_launch_runs_and_before_a_report_that_follows_it(capsys):
     seen: list[str] = []
 

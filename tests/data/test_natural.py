@@ -65,6 +65,7 @@ def test_the_keyboard_has_a_module_a_client_and_needs_no_internet(monkeypatch: p
     assert repr(found).startswith("NaturalClients('keyboard': 60 clients, ")
 
 
+@pytest.mark.slow
 def test_the_seed_decides_what_is_held_back_and_nothing_else() -> None:
     first, again, other = (data.load_by_client("keyboard", seed=seed) for seed in (1, 1, 2))
     assert torch.equal(first.train.x, again.train.x) and torch.equal(first.test.y, again.test.y)

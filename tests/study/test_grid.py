@@ -103,6 +103,7 @@ def failing(plan: Plan, seed: int) -> rounds.Run:
     return fit(plan, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_raises_is_named_with_plan_and_seed_and_the_others_are_kept(tmp_path: Path, workers: int) -> None:
     seen = []
@@ -146,6 +147,7 @@ def ambitious(plan: Plan, seed: int) -> rounds.Run:
     return rounds.fit(models.logistic(), train, data.partitions.iid(train.y, 4), plan, test=test, seed=seed, workers=2)
 
 
+@pytest.mark.slow
 def test_a_fit_that_starts_workers_of_its_own_is_told_who_works_already(tmp_path: Path) -> None:
     with pytest.raises(study.StudyError, match=r"FedAvg, seed 0: RuntimeError: .*workers cannot launch workers"):
         study.run(tmp_path, PLANS, [0], ambitious, workers=2, progress=quiet)
