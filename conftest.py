@@ -1,7 +1,4 @@
-"""Watch what each notebook takes while nbval runs it: a learner has two cores, 2 GB and no patience.
-
-A machine that trains more slowly than the one that is meant gets as much more time.
-"""
+"""Watch what each notebook takes while nbval runs it: a learner has two cores, 2 GB and no patience."""
 
 import threading
 import time
@@ -12,15 +9,12 @@ import psutil
 import pytest
 
 SECONDS, GIGABYTES = 60.0, 2.0
-# SGD steps a second of one quiet core of the machine for which the seconds are meant: batches of 10 through the 2NN.
-STEPS_A_SECOND = 2400.0
 
 
 class Watch:
     """Seconds and peak memory of one notebook: its kernel and every process below it."""
 
     def __init__(self, kernel: psutil.Process) -> None:
-        self.slow = slowness()
         self.kernel, self.peak, self.started = kernel, 0, time.perf_counter()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -30,12 +24,12 @@ class Watch:
         while not self._done.wait(0.25):
             self.peak = max(self.peak, family_memory(self.kernel))
 
-    def end(self) -> tuple[float, float, float]:
-        """Return the seconds since the start, the peak in GB, and how slow the machine was."""
+    def end(self) -> tuple[float, float]:
+        """Return the seconds since the start, and the peak in GB."""
         seconds = time.perf_counter() - self.started
         self._done.set()
         self._thread.join()
-        return seconds, self.peak / 1e9, max(self.slow, slowness())
+        return seconds, self.peak / 1e9
 
 
 def family_memory(parent: psutil.Process) -> int:
@@ -55,37 +49,17 @@ def family_memory(parent: psutil.Process) -> int:
     return total
 
 
-def slowness() -> float:
-    """Return how many times as long as meant SGD takes here and now, at least 1: a core may be old, or shared with others."""
-    import torch
-
-    from course_lib import models
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    module = models.mlp().build((1, 28, 28), 10, seed=0)
-    weights, images, labels = list(module.parameters()), torch.rand(10, 1, 28, 28), torch.arange(10)
-    for step in range(1100):
-        if step == 100:  # the first steps take longer
-            started = time.perf_counter()
-        loss = torch.nn.functional.cross_entropy(module(images), labels)
-        torch._foreach_sub_([weight.data for weight in weights], torch.autograd.grad(loss, weights), alpha=0.1)
-    seconds = time.perf_counter() - started
-    torch.set_num_threads(threads)
-    return max(1.0, seconds * STEPS_A_SECOND / 1000)
-
-
-def over_budget(seconds: float, gigabytes: float, slow: float = 1.0) -> str | None:
-    """Return what is wrong with a notebook that takes this much on a machine that is so slow, or None."""
-    if seconds > SECONDS * slow:
-        return f"took {seconds:.0f} s, more than {SECONDS * slow:g}: fewer seeds, fewer rounds or a stored study"
+def over_budget(seconds: float, gigabytes: float) -> str | None:
+    """Return what is wrong with a notebook that takes this much, or None."""
+    if seconds > SECONDS:
+        return f"took {seconds:.0f} s, more than {SECONDS:g}: fewer seeds, fewer rounds or a stored study"
     if gigabytes > GIGABYTES:
         return f"held {gigabytes:.2f} GB, more than {GIGABYTES:g}: fewer workers at a time, or smaller data"
     return None
 
 
 _watches: dict[str, Watch] = {}
-_taken: dict[str, tuple[float, float, float]] = {}
+_taken: dict[str, tuple[float, float]] = {}
 
 
 def _notebook(item: pytest.Item | None) -> Any:
@@ -115,6 +89,5 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _taken:
         terminalreporter.section(f"what notebooks take: at most {SECONDS:.0f} s and {GIGABYTES:.0f} GB")
-        for name, (seconds, gigabytes, slow) in _taken.items():
-            remark = f"   on a machine {slow:.1f} times as slow as meant" if slow > 1.1 else ""
-            terminalreporter.write_line(f"{name:<40} {seconds:5.1f} s {gigabytes:5.2f} GB{remark}")
+        for name, (seconds, gigabytes) in _taken.items():
+            terminalreporter.write_line(f"{name:<40} {seconds:5.1f} s {gigabytes:5.2f} GB")

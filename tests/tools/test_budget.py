@@ -15,10 +15,9 @@ own = b"x" * 200_000_000
 child = subprocess.run([sys.executable, "-c", "import time; own = b'x' * 300_000_000; time.sleep(1.5)"])"""
 
 
-def watched(folder: Path, limits: str, pace: str = "1.0") -> subprocess.CompletedProcess[str]:
-    """Run a notebook with nbval, with other limits for seconds and gigabytes, meant for a core of another pace."""
-    watch = WATCH.replace("60.0, 2.0", limits).replace("2400.0", pace)
-    (folder / "conftest.py").write_text(watch, encoding="utf-8")
+def watched(folder: Path, limits: str) -> subprocess.CompletedProcess[str]:
+    """Run a notebook with nbval, with other limits for seconds and gigabytes."""
+    (folder / "conftest.py").write_text(WATCH.replace("60.0, 2.0", limits), encoding="utf-8")
     cells = [nbformat.v4.new_code_cell(source) for source in (GREEDY, "2 + 2")]
     cells[0]["execution_count"] = 1
     cells[1]["execution_count"] = 2
@@ -47,10 +46,3 @@ def test_a_notebook_is_held_to_its_seconds_and_gigabytes(tmp_path: Path, limits:
     seconds, gigabytes = map(float, found[0])
     assert 1.4 < seconds < 30
     assert 0.5 < gigabytes < 1.0
-
-
-@pytest.mark.slow
-def test_a_machine_that_trains_more_slowly_than_meant_gets_as_much_more_time(tmp_path: Path) -> None:
-    run = watched(tmp_path, "0.5, 2.0", pace="1e6")
-    assert run.returncode == 0, run.stdout
-    assert re.search(r"^greedy.ipynb .* GB   on a machine \d+\.\d times as slow as meant$", run.stdout, re.MULTILINE)
