@@ -5,7 +5,9 @@ notes. Cells are told apart by their tags:
 
 - `solution` (code): the lines between `# BEGIN SOLUTION` and `# END SOLUTION` become `...` in the learner's notebook, or the
   lines written as `# STUB: code` between the marks; the solved cell follows, folded away;
-- `instructor`: left out of the learner's notebook. The notes are read in the lesson itself, so nothing collects them.
+- `instructor`: left out of the learner's notebook. The notes are read in the lesson itself, so nothing collects them;
+- `fold` (code): serves rather than teaches, so the learner sees its first line, `# @title What it does`, and its output;
+  the rest of the source is one click away.
 """
 
 import copy
@@ -18,6 +20,7 @@ import nbformat
 from nbformat import NotebookNode
 
 BEGIN, END, STUB = "# BEGIN SOLUTION", "# END SOLUTION", "# STUB:"
+FOLD, TITLE = "fold", "# @title"
 
 _INSTALL = """\
 # On Colab and the like, this installs the course. Where it is installed already, it does nothing.
@@ -68,9 +71,11 @@ def learner(lesson: Path, root: Path) -> NotebookNode:
     for cell in cells:
         if "instructor" in tags(cell):
             continue
+        if FOLD in tags(cell):
+            _fold(cell, lesson)
         derived.append(_exercise(cell, lesson) if "solution" in tags(cell) else cell)
         if "solution" in tags(cell):
-            derived.append(_folded(cell))
+            derived.append(_folded_solution(cell))
     return _finish(lesson, derived)
 
 
@@ -146,7 +151,20 @@ def _stub(match: re.Match[str]) -> str:
     return "\n".join(match["indent"] + line.removeprefix(" ") for line in lines or ["..."])
 
 
-def _folded(cell: NotebookNode) -> NotebookNode:
+def _fold(cell: NotebookNode, lesson: Path) -> None:
+    """Hide a cell's source in JupyterLab, on Colab and on a site made with MyST, which know nothing of each other."""
+    first, _, rest = cell.source.partition("\n")
+    if cell.cell_type != "code" or "solution" in tags(cell):
+        raise LessonError(f"{lesson.name}: only code that is no exercise can be tagged {FOLD}:\n{cell.source}")
+    if not first.removeprefix(TITLE).strip() or not first.startswith(TITLE) or not rest.strip():
+        raise LessonError(
+            f"{lesson.name}: a cell tagged {FOLD} starts with a line that says what the code below it does, "
+            f"'{TITLE} Draw the curves', not with:\n{first}"
+        )
+    cell.metadata.update(jupyter={"source_hidden": True}, cellView="form", tags=[*tags(cell), "hide-input"])
+
+
+def _folded_solution(cell: NotebookNode) -> NotebookNode:
     text = f"<details><summary>Solution</summary>\n\n```python\n{_solved(cell).source}\n```\n\n</details>"
     folded: NotebookNode = nbformat.v4.new_markdown_cell(text)
     folded.metadata["tags"] = ["folded-solution"]

@@ -75,6 +75,36 @@ def test_the_first_code_cell_does_nothing_where_the_course_is_installed(course: 
     assert install(course, present=True) == []
 
 
+FOLDED = """
+```{code-cell} ipython3
+:tags: [fold, nbval-ignore-output]
+
+# @title Draw the curves
+print("a curve")
+```
+"""
+
+
+def test_serving_code_is_folded_in_jupyterlab_on_colab_and_on_a_site(course: Path) -> None:
+    write(course, TINY + FOLDED)
+    cell = derived(course).cells[-1]
+    assert cell.source == '# @title Draw the curves\nprint("a curve")'
+    assert cell.metadata == {
+        "jupyter": {"source_hidden": True},
+        "cellView": "form",
+        "tags": ["fold", "nbval-ignore-output", "hide-input"],
+    }
+    # The master, which instructors read, shows everything.
+    assert "jupyter" not in lessons.master(course / "lessons" / "00_tiny.md").cells[-1].metadata
+
+
+def test_a_notebook_whose_cell_was_unfolded_by_hand_is_out_of_step(course: Path) -> None:
+    write(course, TINY + FOLDED)
+    unfolded = derived(course)
+    del unfolded.cells[-1].metadata["jupyter"]
+    assert not lessons.same_cells(unfolded, derived(course))
+
+
 def test_cells_have_the_same_names_each_time(course: Path) -> None:
     assert [cell.id for cell in derived(course).cells] == [f"00_tiny-{index}" for index in range(8)]
 
@@ -86,6 +116,10 @@ def test_cells_have_the_same_names_each_time(course: Path) -> None:
         (TINY.replace("    # END SOLUTION\n", ""), "needs matching lines # BEGIN SOLUTION and # END SOLUTION"),
         (TINY.replace("    # BEGIN SOLUTION\n", ""), "needs matching lines # BEGIN SOLUTION and # END SOLUTION"),
         (HEAD, "the lesson has no cells"),
+        (TINY + FOLDED.replace("# @title Draw the curves\n", ""), "says what the code below it does"),
+        (TINY + FOLDED.replace(" Draw the curves", ""), "says what the code below it does"),
+        (TINY + FOLDED.replace('print("a curve")\n', ""), "says what the code below it does"),
+        (TINY.replace("[solution]", "[solution, fold]"), "only code that is no exercise can be tagged fold"),
     ],
 )
 def test_a_lesson_that_cannot_become_a_notebook_is_named_with_the_remedy(course: Path, text: str, message: str) -> None:
