@@ -6,8 +6,15 @@ from html import escape
 from typing import Any
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness. A symbol always goes with the colour.
-COLOURS = {"right": "#009E73", "wrong": "#D55E00", "waiting": "#56B4E9", "partly": "#E69F00", "told": "#0072B2"}
-SYMBOLS = {"right": "✓", "wrong": "✗", "waiting": "○", "partly": "◐", "told": "→"}
+COLOURS = {
+    "right": "#009E73",
+    "wrong": "#D55E00",
+    "waiting": "#56B4E9",
+    "partly": "#E69F00",
+    "told": "#0072B2",
+    "open": "#CC79A7",
+}
+SYMBOLS = {"right": "✓", "wrong": "✗", "waiting": "○", "partly": "◐", "told": "→", "open": "?"}
 
 
 def in_notebook() -> bool:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from course_lib.classroom import cards, knobs
 from course_lib.classroom.exercises import is_strict
+from course_lib.learning.evaluation import Interval
+from course_lib.learning.ruler import CANNOT_TELL, Finding
 
 if TYPE_CHECKING:
     import ipywidgets
@@ -59,8 +61,11 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None, sl
     cards.show(text, html, **knobs.view(widgets))
 
 
-def reveal(key: str, measured: str | float, unit: str = "", spec: str = "g") -> None:
-    """Show the guess kept under `key` beside what was measured; `spec` formats both, where they are numbers.
+def reveal(key: str, measured: str | float | Interval | Finding, unit: str = "", spec: str = "g") -> None:
+    """Show the guess kept under `key` beside what was measured.
+
+    `measured`: a number, an interval or a finding for a guess on a scale (`unit` and `spec` say how numbers are shown; a finding
+    knows); a choice, or `learning.CANNOT_TELL`, for a guess among choices: nobody is then told that they were wrong.
 
     nbval sees no guess, so its output is as repeatable as `measured`: tag the cell `nbval-ignore-output` where that number
     depends on the machine. Raises ValueError for a `measured` that is not among the choices and, where solutions are
@@ -69,19 +74,43 @@ def reveal(key: str, measured: str | float, unit: str = "", spec: str = "g") -> 
     prediction = _asked.get(key)
     if prediction is None and is_strict():
         raise ValueError(f"no prediction {key!r} was asked; asked so far: {', '.join(_asked) or 'none'}")
-    if prediction is not None and prediction.choices and measured not in prediction.choices:
+    if prediction is not None and prediction.choices and measured not in (*prediction.choices, CANNOT_TELL):
         raise ValueError(f"measured={measured!r} is not one of the choices of {key!r}: {', '.join(prediction.choices)}")
+    if isinstance(measured, Finding):
+        unit = measured.unit
     guess = prediction.guess if prediction else None
-    shown = _with_unit(measured, unit, spec)
+    shown = _measured(measured, unit, spec)
     if guess is None:
         advice = "You locked in no guess this time; next time, commit before you look."
         cards.show_card("told", f"Measured: {shown}. {advice}")
     elif isinstance(guess, str) or isinstance(measured, str):
-        cards.show_card("right" if guess == measured else "partly", f"You guessed: {guess}. Measured: {shown}.")
+        kind = "open" if measured == CANNOT_TELL else "right" if guess == measured else "partly"
+        end = " These runs cannot decide it, so nobody guessed wrong." if measured == CANNOT_TELL else ""
+        cards.show_card(kind, f"You guessed: {guess}. Measured: {shown}.{end}")
     else:
-        away = _with_unit(abs(guess - measured), unit, spec)
         guessed = _with_unit(guess, unit, spec)
-        cards.show_card("told", f"You guessed {guessed}. Measured: {shown}. You were {away} away.")
+        kind, distance = _distance(guess, measured, unit, spec)
+        cards.show_card(kind, f"You guessed {guessed}. Measured: {shown}. {distance}")
+
+
+def _measured(measured: str | float | Interval | Finding, unit: str, spec: str) -> str:
+    """Return what was measured, in words."""
+    if isinstance(measured, Interval):
+        return f"{measured:{spec}} {unit}".rstrip()
+    return str(measured) if isinstance(measured, Finding) else _with_unit(measured, unit, spec)
+
+
+def _distance(guess: float, measured: float | Interval | Finding, unit: str, spec: str) -> tuple[str, str]:
+    """Return the kind of card and a sentence on how far a guess is from what was measured."""
+    found = measured.shown if isinstance(measured, Finding) else measured
+    if found is None:
+        return "open", "These runs cannot decide it, so nobody guessed wrong."
+    if isinstance(found, Interval):
+        if not found.excludes(guess):
+            return "right", "Your guess lies inside the interval."
+        nearest = found.low if guess < found.low else found.high
+        return "told", f"You were {_with_unit(abs(guess - nearest), unit, '.2g')} outside the interval."
+    return "told", f"You were {_with_unit(abs(guess - found), unit, spec)} away."
 
 
 def panel(prediction: Prediction) -> "ipywidgets.VBox":

@@ -1,27 +1,51 @@
-"""How a statement on trial came out."""
+"""How a statement on trial came out: what was measured on it, and the outcome that the ruler computes from that."""
 
-from typing import Literal, get_args
+from collections.abc import Mapping
 
 from course_lib.classroom import cards
 from course_lib.classroom.statements import statement
+from course_lib.learning.ruler import CANNOT_TELL, Finding
 
-Holds = Literal["holds", "holds if", "does not hold here"]
-_CARDS: dict[Holds, str] = {"holds": "right", "holds if": "partly", "does not hold here": "wrong"}
+_CARDS = {"holds": "right", "holds if": "partly", "does not hold here": "wrong", CANNOT_TELL: "open"}
 
 
-def verdict(number: int, measured: str, holds: Holds, condition: str = "") -> None:
-    """Show a statement, what was measured, and the verdict that the lesson computed from it.
+def verdict(number: int, measured: Finding | Mapping[str, Finding], note: str = "") -> None:
+    """Show a statement, what was measured on it, and what follows.
 
-    `measured`: in words, with the tolerance ("within 1 point of pooled training"), so that it reads the same on every
-    machine and nbval can compare it. `condition`: what a "holds if" depends on, or where a "does not hold here" was seen.
-    Raises ValueError for an unknown number or verdict, for nothing measured, and for "holds if" without a condition.
+    `measured`: a finding of `learning.compare` and its siblings, or one for each setting: the statement holds if all of them
+    do, holds in those settings that do, does not hold where none does and all can be told, and cannot be told otherwise.
+    `note`: what was compared and under which conditions; a fixed text, for what is measured is in the findings.
+
+    nbval compares the card with its measured numbers masked. Raises ValueError for an unknown number, or nothing measured.
     """
     text = statement(number)
-    if holds not in get_args(Holds):
-        raise ValueError(f"holds={holds!r} must be one of: {', '.join(get_args(Holds))}")
-    if not measured.strip():
+    if not isinstance(measured, Finding) and not measured:
         raise ValueError(f"say what was measured on statement {number}")
-    if holds == "holds if" and not condition.strip():
-        raise ValueError(f"'holds if' on statement {number} needs its condition")
-    outcome = f"{holds} {condition}".strip() if holds == "holds if" else holds + (f": {condition}" if condition else "")
-    cards.show_card(_CARDS[holds], f"Statement {number}. {text}\nMeasured: {measured}\nVerdict: {outcome}.")
+    kind, said = judge(measured)
+    if isinstance(measured, Finding):
+        lines = [f"Measured: {measured}"]
+    else:
+        lines = ["Measured:", *(f"- {setting}: {finding}: {finding.outcome}" for setting, finding in measured.items())]
+    compared = [f"Compared: {note.rstrip('.')}."] if note else []
+    cards.show_card(
+        _CARDS[kind], "\n".join([f"Statement {number}. {text}", *compared, *lines, f"Verdict: {said}."])
+    )  # fmt: skip
+
+
+def judge(measured: Finding | Mapping[str, Finding]) -> tuple[str, str]:
+    """Return the kind of the verdict (one of "holds", "holds if", "does not hold here", "cannot tell") and its wording."""
+    if isinstance(measured, Finding):
+        return measured.outcome, measured.outcome
+    by_outcome: dict[str, list[str]] = {}
+    for setting, finding in measured.items():
+        by_outcome.setdefault(finding.outcome, []).append(setting)
+    if len(by_outcome) == 1:
+        (only,) = by_outcome
+        return only, only
+    if "holds" not in by_outcome:
+        return CANNOT_TELL, "cannot tell: " + _rest(by_outcome)
+    return "holds if", f"holds if: {', '.join(by_outcome.pop('holds'))} ({_rest(by_outcome)})"
+
+
+def _rest(by_outcome: Mapping[str, list[str]]) -> str:
+    return "; ".join(f"{said}: {', '.join(settings)}" for said, settings in by_outcome.items())

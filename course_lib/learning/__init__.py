@@ -1,8 +1,21 @@
-"""What one client or worker does alone, and how a model is judged."""
+"""What one client or worker does alone, how a model is judged, and what a difference allows one to say."""
 
-from course_lib.learning import evaluation, sgd
+from course_lib.learning import evaluation, ruler, sgd
 from course_lib.learning.evaluation import Interval, accuracy, interval, paired_difference, per_client_accuracy, report
+from course_lib.learning.ruler import (
+    CANNOT_TELL,
+    MARGIN,
+    Finding,
+    compare,
+    compare_ratio,
+    compare_share,
+    exact,
+    holm,
+    outcome,
+    winner,
+)
 
 __all__ = [
-    "Interval", "accuracy", "evaluation", "interval", "paired_difference", "per_client_accuracy", "report", "sgd",
+    "CANNOT_TELL", "MARGIN", "Finding", "Interval", "accuracy", "compare", "compare_ratio", "compare_share", "evaluation",
+    "exact", "holm", "interval", "outcome", "paired_difference", "per_client_accuracy", "report", "ruler", "sgd", "winner",
 ]  # fmt: skip

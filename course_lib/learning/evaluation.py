@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 
 import numpy as np
 import torch
@@ -85,16 +85,25 @@ class Interval:
     def __format__(self, spec: str) -> str:
         spec = spec or ".3f"
         if spec.endswith("%"):
-            digits = spec.removesuffix("%") or ".1"
-            return f"{100 * self.mean:{digits}f} ± {100 * self.half_width:{digits}f} %"
-        return f"{self.mean:{spec}} ± {self.half_width:{spec}}"
+            shown = Interval(100 * self.mean, 100 * self.low, 100 * self.high, self.n)
+            return f"{shown:{spec.removesuffix('%') or '.1'}f} %"
+        bare = spec.removeprefix("+")
+        below, above = f"{self.mean - self.low:{bare}}", f"{self.high - self.mean:{bare}}"
+        if f"{self.half_width:{bare}}" not in (
+            below,
+            above,
+        ):  # cut off on one side: a ± would reach beyond what is possible
+            return f"{self.mean:{spec}} ({self.low:{bare}} to {self.high:{bare}})"
+        return f"{self.mean:{spec}} ± {self.half_width:{bare}}"
 
     def __str__(self) -> str:
         return format(self)
 
 
-def interval(values: Values, level: float = 0.95) -> Interval:
+def interval(values: Values, level: float = 0.95, within: tuple[float, float] | None = None) -> Interval:
     """Return the mean with its Student t-interval, for one value a seed.
+
+    `within`: the lowest and the highest value that is possible, such as (0, 1) for an accuracy; no bound lies beyond.
 
     Raises ValueError for fewer than two values, a value that is not finite, or a level outside (0, 1).
     """
@@ -111,7 +120,8 @@ def interval(values: Values, level: float = 0.95) -> Interval:
     mean = sum(numbers) / n
     deviation = sqrt(sum((number - mean) ** 2 for number in numbers) / (n - 1))
     half = float(t.ppf((1 + level) / 2, n - 1)) * deviation / sqrt(n)
-    return Interval(mean, mean - half, mean + half, n)
+    lowest, highest = within or (-inf, inf)
+    return Interval(mean, max(mean - half, lowest), min(mean + half, highest), n)
 
 
 def paired_difference(
