@@ -12,7 +12,7 @@ PYTHON ?= $(shell for name in python3.11 python3 python; do \
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab setup setup-tests test test-code test-notebooks check lint notebooks lock
+.PHONY: help lab setup setup-tests test test-code test-notebooks check lint notebooks scoreboard lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ setup: $(VENV)/.setup-lab  ## set up what a learner needs, in .venv
 setup-tests: $(VENV)/.setup-tests  ## set up what writing and testing lessons needs as well
 
 PYTEST := $(BIN)/python -m pytest --durations=20
-NBVAL := --nbval --nbval-cell-timeout=120 notebooks
+NBVAL := --nbval --nbval-cell-timeout=120 --nbval-sanitize-with=tests/nbval_masks.cfg notebooks
 
 test: lint  ## set up, then run everything that continuous integration runs
 	$(PYTEST) tests $(NBVAL)
@@ -45,6 +45,9 @@ lint: $(VENV)/.setup-tests  ## lint and types
 
 notebooks: $(VENV)/.setup-tests  ## build and execute notebooks/ from lessons/; NAMES="00_two_ways ..." for some
 	$(BIN)/python -m tools.notebooks build $(NAMES)
+
+scoreboard: $(VENV)/.setup-tests  ## write the verdicts of all notebooks into the README
+	$(BIN)/python -m tools.scoreboard
 
 lock: $(VENV)/.setup-lock  ## pin every version anew, keeping what still fits (UPGRADE=1: the newest)
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras $(if $(UPGRADE),--upgrade) \

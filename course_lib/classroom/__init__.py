@@ -9,6 +9,7 @@ from course_lib.classroom.explorers import explore
 from course_lib.classroom.predictions import predict, reveal
 from course_lib.classroom.progress import progress, track
 from course_lib.classroom.quizzes import Choice, Question, quiz
+from course_lib.classroom.scoreboard import scoreboard
 from course_lib.classroom.statements import STATEMENTS
 from course_lib.classroom.verdicts import verdict
 
@@ -25,6 +26,7 @@ __all__ = [
     "progress",
     "quiz",
     "reveal",
+    "scoreboard",
     "track",
     "verdict",
 ]
