@@ -67,6 +67,18 @@ class Dataset:
         return replace(self, x=self.x[chosen], y=self.y[chosen])
 
 
+def hold_out(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
+    """Return the data set without a share of its examples, and that share: a validation split, drawn from the seed.
+
+    Settings are chosen on it, so that the test set is touched once. Raises ValueError for a share that leaves nothing on a side.
+    """
+    held = round(share * len(dataset))
+    if not 0 < held < len(dataset):
+        raise ValueError(f"share={share} of {len(dataset)} examples leaves nothing on one side: take one such as 0.2")
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
+    return dataset.subset(order[held:].sort().values), dataset.subset(order[:held].sort().values)
+
+
 def from_arrays(
     x: "np.ndarray | Tensor", y: "np.ndarray | Tensor | Sequence[int]", name: str = "mine",
     classes: Sequence[str] | None = None,

@@ -2,5 +2,6 @@
 
 from course_lib.study.grid import StudyError, run
 from course_lib.study.results import Study, load
+from course_lib.study.tuning import Tuned, tune
 
-__all__ = ["Study", "StudyError", "load", "run"]
+__all__ = ["Study", "StudyError", "Tuned", "load", "run", "tune"]

@@ -35,6 +35,19 @@ def test_training_and_test_set_share_no_image() -> None:
     assert not pixels & {row.numpy().tobytes() for row in test.x}
 
 
+def test_a_validation_split_takes_a_share_of_the_training_examples_and_nothing_twice() -> None:
+    train, _ = data.load("mnist5k")
+    rest, held = data.hold_out(train, 0.2, seed=1)
+    assert (len(rest), len(held)) == (3200, 800)
+    pixels = [{row.numpy().tobytes() for row in part.x} for part in (rest, held, train)]
+    assert not pixels[0] & pixels[1] and pixels[0] | pixels[1] == pixels[2]
+    again, other = (data.hold_out(train, 0.2, seed=seed)[1] for seed in (1, 2))
+    assert torch.equal(held.x, again.x) and not torch.equal(held.y, other.y)
+    for share in (0.0, 1.0, 1e-6):
+        with pytest.raises(ValueError, match=f"share={share} of 4000 examples leaves nothing on one side"):
+            data.hold_out(train, share)
+
+
 def test_features_are_standardised_by_the_training_examples_alone() -> None:
     train, test = data.load("breast_cancer")
     torch.testing.assert_close(train.x.mean(0), torch.zeros(30), rtol=0, atol=1e-4)
