@@ -11,6 +11,7 @@ from course_lib.classroom.progress import progress, track
 from course_lib.classroom.quizzes import Choice, Question, quiz
 from course_lib.classroom.scoreboard import scoreboard
 from course_lib.classroom.statements import STATEMENTS
+from course_lib.classroom.tables import say, table
 from course_lib.classroom.verdicts import verdict
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "quiz",
     "reveal",
     "scoreboard",
+    "say",
+    "table",
     "track",
     "verdict",
 ]
