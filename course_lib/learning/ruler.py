@@ -40,7 +40,7 @@ class Finding:
 
     `differences`: what was compared, one value a seed: differences, or logarithms of ratios; runs that broke are left out.
     `broke`, `broke_first`: seeds of which at least one run broke, and of those, in how many it was the first of the two alone.
-    `fixed`: for a fact without luck, its value and outcome.
+    `fixed`: for a fact without luck, its value and outcome. `over`: what was repeated.
     """
 
     claim: Claim
@@ -53,6 +53,7 @@ class Finding:
     among: int = 1
     counted: tuple[int, int, Interval] | None = None
     fixed: tuple[float, Outcome] | None = None
+    over: str = "seeds"
 
     @property
     def interval(self) -> Interval | None:
@@ -98,7 +99,7 @@ class Finding:
         if shown is None:
             return f"{said}too few left for an interval"
         said += f"{'the others ' if self.broke else ''}{_with_interval(shown, self.unit)} ({self._claim()}"
-        said += f"; {self.counted[1]} counted" if self.counted else f"; {seeds} seeds"
+        said += f"; {self.counted[1]} counted" if self.counted else f"; {seeds} {self.over}"
         if self.among > 1:
             said += f"; {100 * self.level:.3g}% interval, Holm's correction for {self.among}"
         return said + ")"
@@ -114,24 +115,24 @@ class Finding:
 
 def compare(
     a: Values | Mapping[int, float], b: Values | Mapping[int, float], claim: Claim, *, margin: float | None = None,
-    unit: str = "points", level: float = 0.95,
+    unit: str = "points", level: float = 0.95, over: str = "seeds",
 ) -> Finding:  # fmt: skip
     """Judge a claim about `a - b`, seed by seed: `a` is better than, no worse than or equal to `b`, where more is better.
 
     Sequences are paired by position, mappings by seed. A value that is not finite is a run that broke: it is counted, and the
     claim then never holds. `margin`: what counts as nothing; by default `MARGIN`, and 0 for "better", where any gain counts.
-    `unit`: "points" shows shares from 0 to 1 times 100; any other unit is shown as it is.
+    `unit`: "points" shows shares from 0 to 1 times 100; any other unit is shown as it is. `over`: what was repeated, in words.
 
     Raises ValueError for an unknown claim, a margin that cannot be met, seeds that do not pair, or fewer than `SEEDS` of them.
     """
     pairs = _pairs(a, b)
     margin = _margin(claim, margin)
-    return _judge([first - second for first, second in pairs], pairs, claim, margin, unit, level)
+    return _judge([first - second for first, second in pairs], pairs, claim, margin, unit, level, over)
 
 
 def compare_ratio(
     a: Values | Mapping[int, float], b: Values | Mapping[int, float], claim: Claim, *, margin: float | None = None,
-    level: float = 0.95,
+    level: float = 0.95, over: str = "seeds",
 ) -> Finding:  # fmt: skip
     """Judge a claim about `a / b`, seed by seed, by geometric means: "better" means more.
 
@@ -142,7 +143,7 @@ def compare_ratio(
     if any(isfinite(value) and value <= 0 for pair in pairs for value in pair):
         raise ValueError(f"a ratio needs values above 0, got {pairs}: use compare for differences")
     ratios = [log(first / second) if _whole(first, second) else first / second for first, second in pairs]
-    return _judge(ratios, pairs, claim, _margin(claim, margin), "times", level)
+    return _judge(ratios, pairs, claim, _margin(claim, margin), "times", level, over)
 
 
 def compare_share(hits: int, tries: int, chance: float, *, level: float = 0.95) -> Finding:
@@ -233,13 +234,14 @@ def _whole(first: float, second: float) -> bool:
 
 
 def _judge(
-    differences: list[float], pairs: list[tuple[float, float]], claim: Claim, margin: float, unit: str, level: float
-) -> Finding:
+    differences: list[float], pairs: list[tuple[float, float]], claim: Claim, margin: float, unit: str, level: float,
+    over: str,
+) -> Finding:  # fmt: skip
     if not 0 < level < 1:
         raise ValueError(f"level={level} must lie between 0 and 1, for example 0.95")
     whole = [difference for difference, pair in zip(differences, pairs, strict=True) if _whole(*pair)]
     first_alone = sum(not isfinite(first) and isfinite(second) for first, second in pairs)
-    return Finding(claim, margin, unit, tuple(whole), len(pairs) - len(whole), first_alone, level)
+    return Finding(claim, margin, unit, tuple(whole), len(pairs) - len(whole), first_alone, level, over=over)
 
 
 def _doubt(finding: Finding) -> float:

@@ -129,6 +129,7 @@ def test_ratios_are_judged_by_their_geometric_mean() -> None:
     logarithms = np.log(np.divide(slow, fast))
     low, high = np.exp(stats.t.interval(0.95, 4, logarithms.mean(), stats.sem(logarithms)))
     assert str(found) == f"1.99 ({low:.2f} to {high:.2f}) times (better; 5 seeds)"
+    assert str(learning.compare_ratio(slow, fast, "better", over="repeats")).endswith("(better; 5 repeats)")
     with pytest.raises(ValueError, match="a ratio needs values above 0"):
         learning.compare_ratio([0.0, 1, 1, 1, 1], fast, "better")
 
