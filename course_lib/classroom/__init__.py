@@ -6,6 +6,7 @@ Everything that is shown has a text twin, so that it can be read aloud, compared
 from course_lib.classroom import plots
 from course_lib.classroom.exercises import Exercise, Wrong, exercise
 from course_lib.classroom.explorers import explore
+from course_lib.classroom.plots import diagram
 from course_lib.classroom.predictions import predict, reveal
 from course_lib.classroom.progress import progress, track
 from course_lib.classroom.quizzes import Choice, Question, quiz
@@ -20,6 +21,7 @@ __all__ = [
     "Exercise",
     "Question",
     "Wrong",
+    "diagram",
     "exercise",
     "explore",
     "plots",
@@ -27,8 +29,8 @@ __all__ = [
     "progress",
     "quiz",
     "reveal",
-    "scoreboard",
     "say",
+    "scoreboard",
     "table",
     "track",
     "verdict",

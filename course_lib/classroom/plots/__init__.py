@@ -2,17 +2,12 @@
 
 from course_lib.classroom.plots.bars import bars, describe_bars
 from course_lib.classroom.plots.curves import curves, describe_curves
-from course_lib.classroom.plots.style import COLOURS, Picture, figure, line, picture, show
+from course_lib.classroom.plots.diagrams import diagram
+from course_lib.classroom.plots.rings import ring
+from course_lib.classroom.plots.style import COLOURS, Picture, figure, human, line, picture, show
+from course_lib.classroom.plots.timelines import deadline
 
 __all__ = [
-    "COLOURS",
-    "Picture",
-    "bars",
-    "curves",
-    "describe_bars",
-    "describe_curves",
-    "figure",
-    "line",
-    "picture",
-    "show",
-]
+    "COLOURS", "Picture", "bars", "curves", "deadline", "describe_bars", "describe_curves", "diagram", "figure", "human",
+    "line", "picture", "ring", "show",
+]  # fmt: skip

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from course_lib.classroom import cards
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -27,6 +29,20 @@ def line(index: int) -> dict[str, Any]:
         "marker": _MARKERS[index % len(_MARKERS)],
         "linestyle": _DASHES[index % len(_DASHES)],
     }
+
+
+def human(count: float) -> str:
+    """Return a number of bytes in the unit that suits it, with three digits: "652 B", "204 kB", "1.63 MB", "330 MB"."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= 0.9995 * size:
+            return f"{count / size:.3g} {unit}" if count < 999.5 * size else f"{count / size:,.0f} {unit}"
+    return f"{count:.0f} B"
+
+
+def span(counts: "Sequence[float]") -> str:
+    """Return numbers of bytes as one, "204 kB", or from the least to the most, "60 kB to 1.2 MB"."""
+    low, high = human(min(counts)), human(max(counts))
+    return low if low == high else f"{low} to {high}"
 
 
 def figure(title: str = "", x: str = "", y: str = "", size: tuple[float, float] = (6.4, 3.8)) -> "tuple[Figure, Axes]":
