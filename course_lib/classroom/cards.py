@@ -5,6 +5,8 @@ import sys
 from html import escape
 from typing import Any
 
+from course_lib.printing import printable
+
 # Okabe and Ito's palette: told apart with every common kind of colour blindness. A symbol always goes with the colour.
 COLOURS = {
     "right": "#009E73",
@@ -27,7 +29,7 @@ def in_notebook() -> bool:
 def show(text: str, html: str | None = None, **others: Any) -> None:
     """Show `html` where the front end can, and `text` everywhere else. `others`: further MIME types, by name."""
     if not in_notebook():
-        print(text)
+        print(printable(text))
         return
     import IPython.display
 

@@ -3,6 +3,8 @@
 import sys
 import time
 
+from course_lib.printing import printable
+
 
 class Relay:
     """Prints the workers' lines in the parent.
@@ -39,7 +41,7 @@ class Relay:
             del lines[:count]
             turn = turn and self._done[rank]
         if due:
-            sys.stdout.write("".join(due))
+            sys.stdout.write(printable("".join(due)))
             sys.stdout.flush()
 
 
