@@ -5,7 +5,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from course_lib.classroom import cards
-from course_lib.classroom.estimates import Estimate, estimate
+from course_lib.classroom.estimates import MARKS, Estimate, estimate, explained, span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 Label: TypeAlias = "str | int | float | tuple[Any, Any]"
 Rows: TypeAlias = "Mapping[Any, Mapping[Any, Any]] | pd.DataFrame"
 
-_MARKS = {"holds": "✓", "does not hold here": "✗", "cannot tell": "?"}
 _MISSING = "–"
 _ROW = ' scope="row"'
 
@@ -87,7 +86,7 @@ def _write(cell: Any, spec: str) -> str:
 
 
 def _write_finding(finding: "Finding", spec: str) -> str:
-    mark = _MARKS[finding.outcome]
+    mark = MARKS[finding.outcome]
     if finding.fixed:
         value = finding.fixed[0]
         return f"{value:,} {mark}" if isinstance(value, int) else f"{value:{spec}} {mark}"
@@ -103,36 +102,9 @@ def _note(cells: list[Any]) -> str:
     """Say what ± and the marks mean."""
     from course_lib.learning import Finding
 
-    said = []
-    if seeds := {cell.seeds for cell in cells if isinstance(cell, Estimate) and cell.spreads}:
-        said.append(f"± is half a 95% interval over {_range(seeds)} seeds.")
-    findings = [cell for cell in cells if isinstance(cell, Finding)]
-    judged = [finding for finding in findings if not finding.fixed and not finding.counted]
-    if judged:
-        among = {finding.among for finding in judged}
-        if len(judged) > 1 and min(among) == 1:
-            raise ValueError(f"{len(judged)} findings in one table: pass them through learning.holm first")
-        level = (
-            f"an interval with Holm's correction for {_range(among)} comparisons"
-            if max(among) > 1
-            else "a 95% interval"
-        )
-        seeds = {len(finding.differences) + finding.broke for finding in judged}
-        claims = dict.fromkeys(_claim(finding) for finding in judged)
-        said.append(f"Where marked, ± is half {level}, over {_range(seeds)} seeds; the claim: {', '.join(claims)}.")
-    if findings:
-        used = {finding.outcome for finding in findings}
-        said.append(", ".join(f"{mark} {outcome}" for outcome, mark in _MARKS.items() if outcome in used) + ".")
-    return " ".join(said)
-
-
-def _range(counts: set[int]) -> str:
-    return f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
-
-
-def _claim(finding: "Finding") -> str:
-    margin = 100 * finding.margin if finding.unit == "points" else finding.margin
-    return f"{finding.claim}, margin {margin:g}" if margin else finding.claim
+    seeds = {cell.seeds for cell in cells if isinstance(cell, Estimate) and cell.spreads}
+    plain = f"± is half a 95% interval over {span(seeds)} seeds." if seeds else ""
+    return f"{plain} {explained(cell for cell in cells if isinstance(cell, Finding))}".strip()
 
 
 def _pair(label: Label) -> tuple[str, str]:

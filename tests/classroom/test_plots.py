@@ -126,7 +126,7 @@ def test_bars_have_the_interval_over_seeds_and_say_so() -> None:
     values: Any = {"FL": [80.0, 82.0, 84.0], "DML": learning.interval([90.0, 91.0]), "one machine": 92.5}
     picture = plots.bars(values, y="test accuracy (%)", title="Compared", reference=("chance", 10.0))
     assert picture.summary == (
-        "Compared. Bars of test accuracy (%): FL 82 ± 5; DML 90.5 ± 6.4; one machine 92.5. ± is half a 95% interval. "
+        "Compared. Bars of test accuracy (%): FL 82.0 ± 5.0; DML 90.5 ± 6.4; one machine 92.5. ± is half a 95% interval. "
         "Highest: one machine. Lowest: FL. A line marks chance at 10."
     )
     [axes] = picture.figure.axes

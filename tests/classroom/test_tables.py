@@ -117,7 +117,7 @@ def test_findings_are_marked_and_their_correction_is_said(shown: list[dict[str, 
         "FedNova": learning.compare(unclear, SEEDS, "better"),
         "SCAFFOLD": learning.compare(SEEDS, [value + 0.05 for value in SEEDS], "better"),
     }
-    with pytest.raises(ValueError, match=r"3 findings in one table: pass them through learning\.holm first"):
+    with pytest.raises(ValueError, match=r"3 findings side by side: pass them through learning\.holm first"):
         classroom.table({name: {"points ahead": found} for name, found in findings.items()})
     classroom.table({name: {"points ahead": found} for name, found in learning.holm(findings).items()})
     text = shown[0]["text"]

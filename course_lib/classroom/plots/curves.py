@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, TypeAlias
 
-from course_lib.classroom.plots.style import Picture, figure, line
+from course_lib.classroom.estimates import Estimate, estimate
+from course_lib.classroom.plots.charts import Bounds
+from course_lib.classroom.plots.style import Picture, figure, line, looks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,36 +34,43 @@ Runs: TypeAlias = "Sequence[Run] | Mapping[str, Run | Sequence[Run]] | Study"
 
 @dataclass(frozen=True)
 class Curve:
-    """One line: its points in axis units, half the 95% interval at each point (0 with one seed), and its seeds."""
+    """One line: its points in axis units, what was measured at each, and its seeds, of which some may have broken."""
 
     label: str
     x: list[float]
-    y: list[float]
-    half: list[float]
+    y: list[Estimate]
     seeds: int
+    broke: int
 
 
 def curves(
-    runs: Runs, x: str = "round", y: str = "accuracy", title: str = "", target: float | None = None, log: bool = False
+    runs: Runs, x: str = "round", y: str = "accuracy", title: str = "", target: float | None = None, log: bool = False, *,
+    xlimits: Bounds | None = None, limits: Bounds | None = None,
 ) -> Picture:  # fmt: skip
     """Draw one line for each label: the mean over its runs with the 95% interval around it.
 
     `runs`: label -> run or runs (one a seed); a plain list is labelled by the plans' names; or a study. `x`, `y`: round,
     accuracy, loss, seconds, simulated_seconds, bytes_up, bytes_down, bytes_moved, or bytes (all three). Where seeds differ in
     x (seconds, bytes), the mean x of each evaluation is used. `target`: a level of y to mark, in axis units. `log`: a
-    logarithmic scale for x. Raises ValueError for an unknown column.
+    logarithmic scale for x. `xlimits`, `limits`: of the axes, for those of an explorer to stay put. Runs that broke (not
+    finite) are counted, not averaged. Raises ValueError for an unknown column.
     """
     drawn = _curves(runs, x, y)
     made, axes = figure(title, _AXES[x][0], _AXES[y][0])
-    for index, curve in enumerate(drawn):
-        low = [value - half for value, half in zip(curve.y, curve.half, strict=True)]
-        high = [value + half for value, half in zip(curve.y, curve.half, strict=True)]
-        look = line(index)
-        axes.plot(curve.x, curve.y, label=curve.label, markevery=max(1, len(curve.x) // 8), markersize=5, **look)
+    index = looks(curve.label for curve in drawn)
+    for curve in drawn:
+        look, means = line(index[curve.label]), [point.mean for point in curve.y]
+        label = f"{curve.label} ({curve.broke} of {curve.seeds} broke)" if curve.broke else curve.label
+        axes.plot(curve.x, means, label=label, markevery=max(1, len(curve.x) // 8), markersize=5, **look)
+        low, high = [point.low for point in curve.y], [point.high for point in curve.y]
         axes.fill_between(curve.x, low, high, color=look["color"], alpha=0.2, linewidth=0)
-    if y == "accuracy":  # an interval of seeds that differ may go beyond what there can be
+    if y == "accuracy":
         lowest, highest = axes.get_ylim()
         axes.set_ylim(max(0, lowest), min(100, highest))
+    if xlimits:
+        axes.set_xlim(xlimits)
+    if limits:
+        axes.set_ylim(limits)
     if log:
         axes.set_xscale("log")
     elif x == "round":
@@ -107,18 +117,16 @@ def _histories(runs: Runs) -> "dict[str, list[pd.DataFrame]]":
 
 
 def _curve(label: str, histories: "list[pd.DataFrame]", x: str, y: str) -> Curve:
-    from course_lib.learning import interval
-
     xs, ys = [_column(history, x) for history in histories], [_column(history, y) for history in histories]
     # A run that stopped early has fewer evaluations: the mean ends where the shortest run does.
     points = min(map(len, xs))
-    columns = [[values[point] for values in ys] for point in range(points)]
+    within = (0.0, 100.0) if y == "accuracy" else None
     return Curve(
         label,
         [sum(values[point] for values in xs) / len(xs) for point in range(points)],
-        [sum(values) / len(values) for values in columns],
-        [interval(values).half_width if len(values) > 1 else 0.0 for values in columns],
+        [estimate([values[point] for values in ys], within) for point in range(points)],
         len(histories),
+        sum(not all(map(isfinite, values[:points])) for values in ys),
     )
 
 
@@ -132,13 +140,16 @@ def _describe(drawn: list[Curve], x: str, y: str, title: str, target: float | No
     many = f", mean of {max(seeds)} seeds with 95% intervals" if max(seeds) > 1 else ""
     text = [f"{title}." if title else "", f"Lines of {_AXES[y][0]} against {_AXES[x][0]}{many}."]
     for curve in drawn:
-        margin = f" ± {curve.half[-1]:.2g}" if curve.seeds > 1 else ""
+        means, last = [point.mean for point in curve.y], curve.y[-1]
+        margin = f" ± {(last.high - last.low) / 2:.2g}" if last.spreads else ""
+        broke = f" {curve.broke} of {curve.seeds} broke." if curve.broke else ""
         text.append(
-            f"{curve.label}: from {curve.y[0]:.3g} at {curve.x[0]:.3g} to {curve.y[-1]:.3g}{margin} at {curve.x[-1]:.3g}."
+            f"{curve.label}: from {means[0]:.3g} at {curve.x[0]:.3g} to {means[-1]:.3g}{margin} at {curve.x[-1]:.3g}.{broke}"
         )
         if target is not None:
-            first = next((at for at, value in zip(curve.x, curve.y, strict=True) if value >= target), None)
+            first = next((at for at, value in zip(curve.x, means, strict=True) if value >= target), None)
             text.append(f"It does not reach {target:g}." if first is None else f"It reaches {target:g} at {first:.3g}.")
-    if len(drawn) > 1:
-        text.append(f"Highest at its end: {max(drawn, key=lambda curve: curve.y[-1]).label}.")
+    ended = [curve for curve in drawn if isfinite(curve.y[-1].mean)]
+    if len(ended) > 1:
+        text.append(f"Highest at its end: {max(ended, key=lambda curve: curve.y[-1].mean).label}.")
     return " ".join(part for part in text if part)

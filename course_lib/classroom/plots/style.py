@@ -4,19 +4,20 @@ import base64
 import io
 from dataclasses import dataclass
 from html import escape
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from course_lib.classroom import cards
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito (2008), the order chosen so that neighbours differ most; yellow is left out, too pale for lines.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES = ("-", "--", "-.", ":")
 HATCHES = ("", "//", "..", "xx", "\\\\", "--", "oo")
 _DPI = 100
@@ -26,22 +27,46 @@ def line(index: int) -> dict[str, Any]:
     """Return colour, marker and dashes of the line with this index; no two of the first 28 share all three."""
     return {
         "color": COLOURS[index % len(COLOURS)],
-        "marker": _MARKERS[index % len(_MARKERS)],
+        "marker": MARKERS[index % len(MARKERS)],
         "linestyle": _DASHES[index % len(_DASHES)],
     }
 
 
-def human(count: float) -> str:
+_NAMED: dict[str, int] = {}
+
+
+def name_colours(*names: str) -> None:
+    """Give each name a look of its own, colour, marker and hatch, in all figures that follow; call it once a lesson.
+
+    Raises ValueError for more names than there are colours.
+    """
+    if len(names) > len(COLOURS):
+        raise ValueError(
+            f"{len(names)} names for {len(COLOURS)} colours: name only those that come back in several figures"
+        )
+    _NAMED.clear()
+    _NAMED.update({name: index for index, name in enumerate(names)})
+
+
+def looks(names: "Iterable[str]") -> dict[str, int]:
+    """Return the index of each name's look: as `name_colours` gave them, and for others those that are left, in order."""
+    names = list(names)
+    taken = {_NAMED[name] for name in names if name in _NAMED}
+    free = (index for index in count() if index not in taken)
+    return {name: _NAMED[name] if name in _NAMED else next(free) for name in names}
+
+
+def human(size: float) -> str:
     """Return a number of bytes in the unit that suits it, with three digits: "652 B", "204 kB", "1.63 MB", "330 MB"."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= 0.9995 * size:
-            return f"{count / size:.3g} {unit}" if count < 999.5 * size else f"{count / size:,.0f} {unit}"
-    return f"{count:.0f} B"
+    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= 0.9995 * one:
+            return f"{size / one:.3g} {unit}" if size < 999.5 * one else f"{size / one:,.0f} {unit}"
+    return f"{size:.0f} B"
 
 
-def span(counts: "Sequence[float]") -> str:
+def span(sizes: "Sequence[float]") -> str:
     """Return numbers of bytes as one, "204 kB", or from the least to the most, "60 kB to 1.2 MB"."""
-    low, high = human(min(counts)), human(max(counts))
+    low, high = human(min(sizes)), human(max(sizes))
     return low if low == high else f"{low} to {high}"
 
 
