@@ -1,7 +1,7 @@
 """What was measured over several seeds, put into numbers that a table or a figure can show."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, isfinite, log10, nan
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -27,6 +27,11 @@ class Estimate:
     broke: int = 0
     each: tuple[float, ...] = ()
     outcome: str = ""
+
+    def times(self, scale: float) -> "Estimate":
+        """Return this in another unit, `scale` of which make up one of the old."""
+        each = tuple(scale * value for value in self.each)
+        return replace(self, mean=scale * self.mean, low=scale * self.low, high=scale * self.high, each=each)
 
     @property
     def spreads(self) -> bool:

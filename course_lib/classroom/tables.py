@@ -30,7 +30,7 @@ def table(rows: Rows, caption: str = "", spec: str | Mapping[Any, str] = ",.1f")
 
     Raises ValueError for an empty table, a percentage without "%" in its header, or several findings without `learning.holm`.
     """
-    cells: dict[Any, dict[Any, Any]] = dict(rows) if isinstance(rows, Mapping) else rows.to_dict("index")  # type: ignore[arg-type]
+    cells: dict[Any, dict[Any, Any]] = dict(rows) if isinstance(rows, Mapping) else rows.to_dict("index")
     columns = list(dict.fromkeys(column for row in cells.values() for column in row))
     if not columns:
         raise ValueError("a table needs at least one row with one cell")
@@ -80,8 +80,7 @@ def _write(cell: Any, spec: str) -> str:
         return str(cell)
     shown = cell if isinstance(cell, Estimate) else estimate(cell)
     if spec.endswith("%"):
-        shown = Estimate(100 * shown.mean, 100 * shown.low, 100 * shown.high, shown.seeds, shown.broke)
-        spec = spec.removesuffix("%") + "f"
+        shown, spec = shown.times(100), spec.removesuffix("%") + "f"
     return shown.words(spec)
 
 

@@ -11,7 +11,7 @@ from course_lib.classroom.estimates import estimate
 from course_lib.classroom.plots import style
 from tests.classroom.test_plots import a_run
 
-SKEWS: dict[str, dict[str, list[float]]] = {
+SKEWS: Any = {
     "IID": {"shared": [93.0, 94.0, 95.0], "alone": [80.0, 81.0, 82.0]},
     "two shards": {"shared": [80.0, nan, 60.0], "alone": [95.0, 95.5, 96.0]},
 }
@@ -50,7 +50,8 @@ def test_runs_that_broke_are_counted_beside_their_row_and_not_averaged(chart: An
 
 def test_no_interval_goes_beyond_what_is_possible() -> None:
     [axes] = plots.intervals({"FL": [99.0, 90.0]}, "accuracy (%)", within=(0, 100)).figure.axes
-    [line] = [line for line in axes.collections[0].get_segments() if len(line)]
+    bar: Any = axes.collections[0]
+    [line] = [line for line in bar.get_segments() if len(line)]
     assert line[:, 0].max() == 100
     assert estimate([99.0, 90.0], (0, 100)).high == 100
     assert estimate(learning.interval([99.0, 90.0]), (0, 100)).high == 100
@@ -67,11 +68,14 @@ def test_named_looks_stay_the_same_from_figure_to_figure() -> None:
         plots.name_colours(*"abcdefgh")
 
 
+ONE_AND_MORE: Any = {"a": 1.0, "b": [2.0, 3.0]}
+
+
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda limits: plots.bars({"a": 1.0, "b": [2.0, 3.0]}, "points", limits=limits).figure.axes[0].get_xlim(),
-        lambda limits: plots.intervals({"a": 1.0, "b": [2.0, 3.0]}, "points", limits=limits).figure.axes[0].get_xlim(),
+        lambda limits: plots.bars(ONE_AND_MORE, "points", limits=limits).figure.axes[0].get_xlim(),
+        lambda limits: plots.intervals(ONE_AND_MORE, "points", limits=limits).figure.axes[0].get_xlim(),
         lambda limits: plots.stacked({"a": {"x": 1.0}}, "share", limits=limits).figure.axes[0].get_xlim(),
         lambda limits: plots.lines({"a": {1: 2.0}}, "x", "y", limits=limits).figure.axes[0].get_ylim(),
         lambda limits: plots.lines({"a": {1: 2.0}}, "x", "y", xlimits=limits).figure.axes[0].get_xlim(),
@@ -117,7 +121,7 @@ def test_pairs_join_the_runs_of_a_seed_and_count_how_many_rise() -> None:
 
 
 def test_lines_have_an_interval_at_each_point_and_say_what_is_where() -> None:
-    grown = {"scaled": {1: [90.0, 91.0], 32: [80.0, 90.0]}, "free": {1: 1.0, 32: 2.0}}
+    grown: Any = {"scaled": {1: [90.0, 91.0], 32: [80.0, 90.0]}, "free": {1: 1.0, 32: 2.0}}
     picture = plots.lines(
         grown, "workers", "accuracy (%)", "Five passes", "x", within=(0, 100), reference=("chance", 10)
     )
@@ -153,3 +157,13 @@ def test_a_curve_of_which_some_runs_broke_says_how_many() -> None:
     picture = plots.curves({"SCAFFOLD": [a_run("x", [0.5, 0.6]), a_run("x", [0.5, nan]), a_run("x", [0.5, 0.7])]})
     assert "SCAFFOLD (1 of 3 broke)" in [str(line.get_label()) for line in picture.figure.axes[0].lines]
     assert "1 of 3 broke." in picture.summary
+
+
+def test_shares_can_be_shown_in_per_cent_and_findings_keep_their_unit() -> None:
+    shares: Any = {"FL": [0.91, 0.92, 0.93], "all": learning.interval([0.99, 0.9])}
+    picture = plots.intervals(shares, "accuracy (%)", percent=True, within=(0, 100))
+    assert "FL 92.0 ± 2.5; all 94 (37 to 100)" in picture.summary
+    assert plots.bars(shares, "accuracy (%)", percent=True).figure.axes[0].patches[0].get_width() == pytest.approx(92)  # type: ignore[attr-defined]
+    assert "FL: 92.0 ± 2.5 at 1" in plots.lines({"FL": {1: shares["FL"]}}, "x", "accuracy (%)", percent=True).summary
+    found = learning.compare([0.91, 0.92, 0.93, 0.92, 0.91], [0.9] * 5, "better")
+    assert "FL 1.8 ± 1.0 ✓" in plots.intervals({"FL": found}, "points", percent=True).summary

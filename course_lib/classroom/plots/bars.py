@@ -8,16 +8,16 @@ from course_lib.classroom.plots.style import COLOURS, HATCHES, Picture, figure, 
 
 def bars(
     values: Grouped, y: str, title: str = "", reference: tuple[str, float] | None = None, log: bool = False, *,
-    within: Bounds | None = None, limits: Bounds | None = None,
+    within: Bounds | None = None, limits: Bounds | None = None, percent: bool = False,
 ) -> Picture:  # fmt: skip
     """Draw a bar for each label, with the 95% interval where several seeds are given.
 
     `values`: name -> a number, a number for each seed, or an Interval; or group -> name -> that, and then a name has the same
     colour and hatch in every group. `y`: what is measured, with its unit. `reference`: a label and a level to compare with.
-    `log`: a logarithmic scale. `within`: what is possible at all, such as (0, 100). `limits`: of the axis, for it to stay put.
+    `log`: a logarithmic scale. `percent`: shares from 0 to 1 are shown in per cent. `within`: what is possible at all, such as (0, 100). `limits`: of the axis, for it to stay put.
     Runs that broke (not finite) are counted beside their bar. Raises ValueError without bars.
     """
-    drawn = rows(values, within)
+    drawn = rows(values, within, percent)
     made, axes, places = chart(drawn, y, title)
     look = looks(dict.fromkeys(name for _, name, _ in drawn))
     grouped = any(group for group, _, _ in drawn)
@@ -31,7 +31,7 @@ def bars(
     finish(made, axes, places, drawn, reference, limits)
     if log:
         axes.set_xscale("log")
-    return Picture(made, describe("Bars", values, y, title, reference, within))
+    return Picture(made, describe("Bars", values, y, title, reference, within, percent))
 
 
 def stacked(
@@ -62,7 +62,12 @@ def stacked(
 
 
 def describe_bars(
-    values: Grouped, y: str, title: str = "", reference: tuple[str, float] | None = None, within: Bounds | None = None
+    values: Grouped,
+    y: str,
+    title: str = "",
+    reference: tuple[str, float] | None = None,
+    within: Bounds | None = None,
+    percent: bool = False,
 ) -> str:
     """Return in words what `bars` would show: every value with its interval, and the highest and the lowest."""
-    return describe("Bars", values, y, title, reference, within)
+    return describe("Bars", values, y, title, reference, within, percent)

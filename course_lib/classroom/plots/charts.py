@@ -21,10 +21,16 @@ Row: TypeAlias = tuple[str, str, Estimate]
 
 
 def describe(
-    kind: str, values: Grouped, y: str, title: str, reference: tuple[str, float] | None, within: Bounds | None
+    kind: str,
+    values: Grouped,
+    y: str,
+    title: str,
+    reference: tuple[str, float] | None,
+    within: Bounds | None,
+    percent: bool,
 ) -> str:
     """Return in words what a chart shows: every value with its interval, and the highest and the lowest."""
-    drawn, findings = rows(values, within), judged(values)
+    drawn, findings = rows(values, within, percent), judged(values)
     parts = [f"{title}." if title else "", f"{kind} of {y}: {_listed(drawn)}."]
     if findings:
         parts.append(explained(findings))
@@ -39,18 +45,26 @@ def describe(
     return " ".join(part for part in parts if part)
 
 
-def rows(values: Grouped, within: Bounds | None) -> list[Row]:
+def rows(values: Grouped, within: Bounds | None, percent: bool) -> list[Row]:
     """Return the rows of a chart, group by group. Raises ValueError where there are none."""
     drawn: list[Row] = []
     for label, given in values.items():
         # By seed, the keys are numbers.
         if isinstance(given, Mapping) and any(isinstance(name, str) for name in given):
-            drawn += [(label, str(name), estimate(own, within)) for name, own in given.items()]
+            drawn += [(label, str(name), measured(own, within, percent)) for name, own in given.items()]
         else:
-            drawn.append(("", label, estimate(given, within)))  # type: ignore[arg-type]
+            drawn.append(("", label, measured(given, within, percent)))  # type: ignore[arg-type]
     if not drawn:
         raise ValueError("a bar chart needs at least one bar")
     return drawn
+
+
+def measured(given: Measured, within: Bounds | None, percent: bool) -> Estimate:
+    """Return an estimate; `percent`: of shares from 0 to 1, in per cent. Findings know their own unit."""
+    if not percent:
+        return estimate(given, within)
+    found = estimate(given, within and (within[0] / 100, within[1] / 100))
+    return found if found.outcome else found.times(100)
 
 
 def judged(values: Grouped) -> "list[Finding]":

@@ -45,15 +45,14 @@ def _arrows(source: Source, holds: Holds, at_round: int | None, weights: int) ->
 
     if isinstance(source, Plan):
         return _planned(source, len(holds), weights)
-    traffic = source
     if isinstance(source, Run):
         traffic = source.traffic[source.traffic["kind"] != "evaluation"]
         rounds = sorted(set(traffic["round"]))
         if at_round is None:
             at_round = next((number for number in rounds if number > 0), 0)
         traffic = traffic[traffic["round"] == at_round]
-    elif at_round is not None:
-        traffic = traffic[traffic["round"] == at_round]
+    else:
+        traffic = source if at_round is None else source[source["round"] == at_round]
     if "direction" in traffic:  # each message was seen twice: where it left, and where it entered
         traffic = traffic[traffic["direction"] == "out"]
     if not len(traffic):
@@ -67,10 +66,11 @@ def _summed(traffic: "pd.DataFrame") -> list[Arrow]:
     """One arrow for each sender, receiver and kind; without a server, kinds are joined."""
     server = "server" in set(traffic["sender"]) | set(traffic["receiver"])
     summed: dict[tuple[str, str], dict[str, int]] = {}
-    for row in traffic.itertuples():
-        kind = row.kind.partition(": ")[0]  # what follows is a remark
-        own = summed.setdefault((row.sender, row.receiver), {})
-        own[kind] = own.get(kind, 0) + row.bytes
+    columns = [traffic[name].tolist() for name in ("sender", "receiver", "kind", "bytes")]
+    for sender, receiver, remarked, size in zip(*columns, strict=True):
+        kind = remarked.partition(": ")[0]
+        own = summed.setdefault((sender, receiver), {})
+        own[kind] = own.get(kind, 0) + size
     found = []
     for (sender, receiver), kinds in summed.items():
         if server:

@@ -9,14 +9,14 @@ from course_lib.classroom.plots.style import COLOURS, MARKERS, Picture, figure, 
 
 def intervals(
     values: Grouped, x: str, title: str = "", reference: tuple[str, float] | None = None, *, margin: float | None = None,
-    within: Bounds | None = None, limits: Bounds | None = None,
+    within: Bounds | None = None, limits: Bounds | None = None, percent: bool = False,
 ) -> Picture:  # fmt: skip
     """Draw the mean and the 95% interval of each label, and behind it a pale dot for each seed.
 
     `values`: as for `bars`; a `Finding` is drawn in its own unit, with its outcome beside it. `x`: what is measured, with its
     unit. `margin`: shade what counts as no difference, so far on both sides of 0. The other settings are those of `bars`.
     """
-    drawn = rows(values, within)
+    drawn = rows(values, within, percent)
     made, axes, places = chart(drawn, x, title)
     look = looks(dict.fromkeys(name for _, name, _ in drawn))
     grouped = any(group for group, _, _ in drawn)
@@ -34,7 +34,7 @@ def intervals(
                       markeredgecolor="black", zorder=3)  # fmt: skip
     axes.set_ylim(-0.6, places[-1] + 0.6)
     finish(made, axes, places, drawn, reference, limits)
-    return Picture(made, describe("Means with intervals", values, x, title, reference, within))
+    return Picture(made, describe("Means with intervals", values, x, title, reference, within, percent))
 
 
 def pairs(

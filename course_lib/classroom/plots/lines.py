@@ -1,10 +1,10 @@
 """One number against another: lines with intervals, and clouds of points."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from course_lib.classroom.estimates import Estimate, Measured, estimate
-from course_lib.classroom.plots.charts import Bounds
+from course_lib.classroom.estimates import Estimate, Measured
+from course_lib.classroom.plots.charts import Bounds, measured
 from course_lib.classroom.plots.style import Picture, figure, line, looks
 
 if TYPE_CHECKING:
@@ -14,17 +14,17 @@ _MANY = 12  # points from which on an interval is a band, and the axis has round
 
 
 def lines(
-    values: Mapping[str, Mapping[float, Measured] | Mapping[str, Measured]], x: str, y: str, title: str = "", log: str = "", *,
+    values: Mapping[str, Mapping[Any, Measured]], x: str, y: str, title: str = "", log: str = "", *,
     reference: tuple[str, float] | None = None, within: Bounds | None = None, xlimits: Bounds | None = None,
-    limits: Bounds | None = None,
+    limits: Bounds | None = None, percent: bool = False,
 ) -> Picture:  # fmt: skip
     """Draw a line for each label, with the 95% interval at each point where several seeds are given.
 
     `values`: label -> x -> a number, a number for each seed, or an Interval; x is a number or a name. `x`, `y`: what is
     measured, with its unit. `log`: "x", "y" or "xy" for logarithmic scales. `reference`: a label and a level of y to mark.
-    `within`: what y can be at all. `xlimits`, `limits`: of the axes, for them to stay put. Raises ValueError without points.
+    `percent`: shares from 0 to 1 are shown in per cent. `within`: what y can be at all. `xlimits`, `limits`: of the axes, for them to stay put. Raises ValueError without points.
     """
-    found = {name: {at: estimate(given, within) for at, given in own.items()} for name, own in values.items()}
+    found = {name: {at: measured(given, within, percent) for at, given in own.items()} for name, own in values.items()}
     if not found or not all(found.values()):
         raise ValueError("every line needs at least one point")
     made, axes = figure(title, x, y)
@@ -92,7 +92,7 @@ def scatter(
     return Picture(made, " ".join(filter(None, said)))
 
 
-def _scale(axes: "Axes", log: str, at: list[float | str]) -> None:
+def _scale(axes: "Axes", log: str, at: list[Any]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     plain = FuncFormatter(lambda value, _: _place(value))  # 1,000, where matplotlib writes a power of ten
@@ -104,7 +104,7 @@ def _scale(axes: "Axes", log: str, at: list[float | str]) -> None:
         axis.set_major_formatter(plain)
         low, high = axis.get_view_interval()
         axis.set_minor_formatter(plain if high < 50 * low else NullFormatter())
-        if name == "x" and len(at) <= _MANY and max(at) < 10_000 * min(at):  # type: ignore[operator, type-var]
+        if name == "x" and len(at) <= _MANY and max(at) < 10_000 * min(at):
             axis.set_ticks(at, labels=[_place(each) for each in at])
             axis.set_ticks([], minor=True)
     if "x" not in log and all(isinstance(each, int) for each in at):
@@ -112,7 +112,7 @@ def _scale(axes: "Axes", log: str, at: list[float | str]) -> None:
 
 
 def _describe(
-    found: Mapping[str, Mapping[float, Estimate]], x: str, y: str, title: str, reference: tuple[str, float] | None
+    found: Mapping[str, Mapping[Any, Estimate]], x: str, y: str, title: str, reference: tuple[str, float] | None
 ) -> str:
     said = [f"{title}." if title else "", f"Lines of {y} against {x}."]
     for name, points in found.items():
@@ -127,5 +127,5 @@ def _describe(
     return " ".join(filter(None, said))
 
 
-def _place(at: float | str) -> str:
+def _place(at: Any) -> str:
     return at if isinstance(at, str) else f"{at:,.0f}" if abs(at) >= 1000 else f"{at:g}"
