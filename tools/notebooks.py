@@ -3,6 +3,7 @@
     python -m tools.notebooks build [00 01 ...]       write and run the notebooks that are not up to date (--force: all)
     python -m tools.notebooks check [00 01 ...]       say what is wrong with the notebooks, without running them
     python -m tools.notebooks solutions [00 01 ...]   run the lessons with their solutions in; every check must pass
+    python -m tools.notebooks report [00 01 ...]      count what a learner sees of each: lines of code, words, cells
 
 A notebook is up to date when it asks for exactly what its lesson derives (see `tools.lessons`) and was run without an
 error. Outputs are stored without timings and without the state of widgets, so that building again changes nothing that
@@ -20,7 +21,8 @@ import nbformat
 from nbformat import NotebookNode
 
 from tools.lessons import LessonError, find, learner, master, same_cells
-from tools.review import missing_parts, outputs, problems
+from tools.review import complaints, missing_parts, outputs, problems
+from tools.visible import count
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_SECONDS = 120
@@ -88,7 +90,7 @@ def run(notebook: NotebookNode, folder: Path, **environment: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one of the commands; return 0 when there is nothing to complain about."""
     parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description="Build and check the notebooks.")
-    parser.add_argument("command", choices=["build", "check", "solutions"])
+    parser.add_argument("command", choices=["build", "check", "solutions", "report"])
     parser.add_argument("names", nargs="*", help="lessons, such as 00; all when left out")
     parser.add_argument("--force", action="store_true", help="build: run even what is up to date")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds lessons/ and notebooks/")
@@ -98,7 +100,22 @@ def main(arguments: list[str] | None = None) -> int:
     except LessonError as error:
         print(error, file=sys.stderr)
         return 1
+    if chosen.command == "report":
+        return _report(lessons, chosen.root)
     return max([_carry_out(chosen.command, lesson, chosen.root, chosen.force) for lesson in lessons], default=0)
+
+
+def _report(lessons: list[Path], root: Path) -> int:
+    print(f"{'lesson':<26}{'code lines':>12}{'the method':>12}{'folded cells':>14}{'words':>8}{'cells':>7}")
+    for lesson in lessons:
+        try:
+            seen = count(learner(lesson, root))
+        except LessonError as error:
+            print(error, file=sys.stderr)
+            return 1
+        share = f"{seen.method} ({seen.method / max(1, seen.code):.0%})"
+        print(f"{lesson.stem:<26}{seen.code:>12}{share:>12}{seen.folded:>14}{seen.words:>8,}{seen.cells:>7}")
+    return 0
 
 
 def _carry_out(command: str, lesson: Path, root: Path, force: bool) -> int:
@@ -114,7 +131,7 @@ def _carry_out(command: str, lesson: Path, root: Path, force: bool) -> int:
         if command != "solutions":
             found = problems(lesson, root)
         if command == "check":
-            found += missing_parts(master(lesson))
+            found += missing_parts(master(lesson)) + complaints(lesson, root)
     except (LessonError, CellFailedError) as error:
         found = [str(error)]
     for problem in found:

@@ -7,7 +7,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools.lessons import learner, same_cells, tags
+from tools import prose, visible
+from tools.lessons import find, learner, master, same_cells, tags
 
 MOST_BYTES = 1_000_000
 MOST_WORDS = 150
@@ -44,6 +45,15 @@ def problems(lesson: Path, root: Path) -> list[str]:
     return [*found, *outputs(notebook), *lengths(notebook)]
 
 
+def complaints(lesson: Path, root: Path) -> list[str]:
+    """Return what in a lesson's text and code does not serve its reader; its notebook tells which numbers were measured."""
+    written, derived = master(lesson), learner(lesson, root)
+    found = visible.complaints(derived) + prose.timing(written)
+    found += prose.wording(derived, [each.stem for each in find(root, [])])
+    path = root / "notebooks" / f"{lesson.stem}.ipynb"
+    return found + (prose.numbers(written, nbformat.read(path, as_version=4)) if path.exists() else [])
+
+
 def outputs(notebook: NotebookNode) -> list[str]:
     """Return the cells that were not run, failed, wrote to stderr, or show an image without alternative text."""
     found = []
@@ -67,7 +77,7 @@ def lengths(notebook: NotebookNode) -> list[str]:
     for cell in notebook.cells:
         if "folded-solution" in tags(cell) or "instructor" in tags(cell):
             continue
-        if cell.cell_type == "markdown" and (words := len(_prose(cell.source).split())) >= MOST_WORDS:
+        if cell.cell_type == "markdown" and (words := len(visible.prose(cell.source).split())) >= MOST_WORDS:
             found.append(f"text cell {cell.id} has {words} words, {MOST_WORDS} or more: {_first_line(cell)}")
         lines = [line for line in cell.source.split("\n") if line.strip()]
         if cell.cell_type == "code" and len(lines) > MOST_LINES:
@@ -75,13 +85,13 @@ def lengths(notebook: NotebookNode) -> list[str]:
     return found
 
 
-def missing_parts(master: NotebookNode) -> list[str]:
+def missing_parts(lesson: NotebookNode) -> list[str]:
     """Return which parts of "what every lesson has" a lesson lacks."""
-    text = "\n\n".join(cell.source for cell in master.cells)
+    text = "\n\n".join(cell.source for cell in lesson.cells)
     found = [f"the lesson has no sign of {part}" for part, sign in _PARTS.items() if not re.search(sign, text)]
-    if not any("instructor" in tags(cell) for cell in master.cells):
+    if not any("instructor" in tags(cell) for cell in lesson.cells):
         found.append("the lesson has no instructor notes (cells tagged instructor)")
-    exercises = [cell for cell in master.cells if "solution" in tags(cell)]
+    exercises = [cell for cell in lesson.cells if "solution" in tags(cell)]
     if not 2 <= len(exercises) <= 3:
         found.append(f"the lesson has {len(exercises)} exercises (cells tagged solution), not two or three")
     unchecked = [cell for cell in exercises if ".check(" not in cell.source]
@@ -93,13 +103,6 @@ def _bare_image(output: NotebookNode) -> bool:
     # An <img> brings its alternative text along; a plain PNG, as matplotlib's backend makes it, has none.
     pictures = re.findall(r"<img\b[^>]*>", str(data.get("text/html", "")))
     return "image/png" in data or any(not re.search(r'\balt="[^"]+"', picture) for picture in pictures)
-
-
-def _prose(text: str) -> str:
-    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text)
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    return re.sub(r"<[^>]+>|[|#*`-]", " ", text)
 
 
 def _first_line(cell: NotebookNode) -> str:
