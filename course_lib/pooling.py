@@ -1,9 +1,13 @@
-"""What distributed learning does before the first step: move everybody's raw data to one owner, shuffle it, deal it out."""
+"""What distributed learning does before the first step: move everybody's raw data to one owner, shuffle it, deal it out.
+
+Data travels as it is stored, not as it is computed with: a pixel from 0 to 255, or a label, in one byte.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from course_lib.data import Dataset
 from course_lib.exchange import SERVER, Wire, finish
@@ -14,7 +18,7 @@ def pool(wire: Wire, held: dict[int, Dataset]) -> dict[int, Dataset]:
     """Send every owner's raw data to the server; return all of it there, by owner, and nothing elsewhere."""
     pending = []
     for owner, shard in sorted(held.items()):
-        for part in (shard.x, shard.y):
+        for part in (packed(shard.x), packed(shard.y)):
             pending.append(wire.post(part, 0, "data", f"client {owner}", SERVER))
     pooled = {}
     if wire.rank == 0:
@@ -36,7 +40,7 @@ def deal(wire: Wire, pooled: dict[int, Dataset], sizes: Sequence[int], seed: int
         order = torch.randperm(len(everything), generator=keys.generator(seed, "deal"))
         for worker, indices in enumerate(order.split(list(sizes))):
             dealt[worker] = everything.subset(indices)
-            for part in (dealt[worker].x, dealt[worker].y):
+            for part in (packed(dealt[worker].x), packed(dealt[worker].y)):
                 pending.append(wire.post(part, wire.hosts[worker], "data", SERVER, wire.name(worker)))
     else:
         dealt = {worker: _receive(wire, 0, like) for worker in wire.hosted()}
@@ -51,6 +55,22 @@ def concatenated(shards: dict[int, Dataset]) -> Dataset:
     return replace(parts[0], x=x, y=y)
 
 
+def packed(values: Tensor) -> Tensor:
+    """Return labels up to 255, and pixels that `data.load` made of the whole numbers from 0 to 255, in one byte each.
+
+    Everything else is returned as it is: nothing is lost by packing, so training cannot tell.
+    """
+    stored = (values if values.dtype == torch.int64 else (255 * values).round()).clamp(0, 255).to(torch.uint8)
+    return stored if torch.equal(unpacked(stored, values.dtype), values) else values
+
+
+def unpacked(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return what was packed as it was: labels as int64, pixels as float32 from 0 to 1."""
+    if values.dtype != torch.uint8:
+        return values
+    return values.long() if dtype == torch.int64 else values.float() / 255
+
+
 def _receive(wire: Wire, host: int, like: Dataset) -> Dataset:
     x, y = wire.take(host, "data"), wire.take(host, "data")
-    return replace(like, x=x, y=y)
+    return replace(like, x=unpacked(x, like.x.dtype), y=unpacked(y, like.y.dtype))

@@ -44,8 +44,23 @@ def test_in_a_pooled_run_every_image_crosses_and_the_same_search_finds_it(digits
     images = torch.cat([run.payloads[i] for i in np.flatnonzero(is_upload) if run.payloads[i].dtype == torch.float32])
     order = np.concatenate(clients)
     assert torch.equal(images, train.x[order])
-    assert run.traffic.loc[is_upload, "bytes"].sum() == train.nbytes
-    assert run.history["bytes_moved"].iloc[-1] == 2 * train.nbytes  # collected, then dealt out
+    sent = train.x.nbytes + len(train)  # sixteenths as they are, labels in a byte each
+    assert run.traffic.loc[is_upload, "bytes"].sum() == sent
+    assert run.history["bytes_moved"].iloc[-1] == 2 * sent  # collected, then dealt out
+
+
+@pytest.mark.slow
+def test_pixels_and_labels_travel_as_they_are_stored_in_a_byte_each_and_arrive_unchanged() -> None:
+    train, test = (part.subset(range(200)) for part in data.load("mnist5k"))
+    plan = plans.synchronous_sgd(steps=2, batch_size=8)
+    clients = data.partitions.iid(train.y, 4)
+    run = rounds.fit(models.mlp((8,)), train, clients, plan, test=test, workers=4, keep_payloads=True)
+    assert run.history["bytes_moved"].iloc[-1] == 2 * len(train) * (28 * 28 + 1)
+    alone = rounds.fit(models.mlp((8,)), train, clients, plan, test=test)
+    assert run.accuracy == alone.accuracy and run.bytes_sent == alone.bytes_sent
+    is_upload = (run.traffic["kind"] == "data") & run.traffic["sender"].str.startswith("client")
+    images = torch.cat([run.payloads[at] for at in np.flatnonzero(is_upload)[0::2]])
+    assert torch.equal(images.float() / 255, train.x[np.concatenate(clients)])
 
 
 @pytest.mark.slow
