@@ -6,6 +6,7 @@ import torch
 
 from course_lib import data, models, plans, rounds
 from course_lib.data import Dataset
+from tests.stretches import stretches
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,12 @@ def test_in_federated_learning_only_updates_leave_a_client_and_no_image_is_in_an
     assert set(run.traffic["kind"]) == {"model", "update", "evaluation"}
     assert run.traffic["crossed"].sum() > 0
     assert len(run.payloads) == len(run.traffic)
-    # An image would be 64 numbers in a row somewhere in a payload; look for each image's first brightest row.
-    for payload in run.payloads:
-        values = set(payload.flatten().tolist())
-        assert not values & {value for value in train.x.unique().tolist() if value not in (0.0, 1.0)}
+    images = set().union(*(stretches(image.flatten()) for image in train.x))
+    assert len(images) > 1000
+    assert not any(images & stretches(payload.flatten()) for payload in run.payloads)
+    assert images & stretches(torch.cat([run.payloads[0].flatten(), train.x[0].flatten()]))
+    # The final test of every client is extra.
+    assert run.bytes_sent == 2 * 3 * 4 * 4 * d < run.traffic["bytes"].sum()
 
 
 @pytest.mark.slow

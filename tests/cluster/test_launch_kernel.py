@@ -1,5 +1,6 @@
 """Launches from cells of a real Jupyter kernel."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -107,7 +108,7 @@ def test_an_error_in_a_cell_s_function_shows_the_line_of_the_cell(kernel):
         kernel.run("cluster.launch(fail)")
 
 
-def test_an_interrupted_cell_stops_its_workers_and_the_next_launch_works(kernel, all_end):
+def check_interrupt(kernel: Kernel, all_end: Callable[..., None]) -> None:
     workers: list[psutil.Process] = []
 
     def interrupt(text: str) -> None:
@@ -119,6 +120,23 @@ def test_an_interrupted_cell_stops_its_workers_and_the_next_launch_works(kernel,
         kernel.run("cluster.launch(busy, on_report=lambda rank, pid: print(pid))", interrupt)
     all_end(workers)
     assert kernel.run("print(cluster.launch(dist.get_rank))") == "[0, 1]\n"
+
+
+def test_an_interrupted_cell_stops_its_workers_and_the_next_launch_works(kernel, all_end):
+    check_interrupt(kernel, all_end)
+
+
+def test_a_kernel_of_a_jupyter_in_the_background_which_ignores_interrupts_can_still_be_interrupted(all_end):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as after `nohup jupyter lab &`, whose kernels inherit it
+    try:
+        kernel = Kernel()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        kernel.run(DEFINITIONS)
+        check_interrupt(kernel, all_end)
+    finally:
+        kernel.close()
 
 
 @pytest.mark.parametrize("end", ["killed while busy", "killed while idle", "restarted"])

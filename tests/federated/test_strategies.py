@@ -9,37 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from course_lib import data, models, plans, preparation, rounds
+from course_lib import models, plans, preparation, rounds
 from course_lib.data import Dataset
 from course_lib.federated.personalisation import Ditto, FineTune
 from course_lib.federated.strategies import FedNova, FedOpt, FedProx, QFedAvg, Scaffold, Strategy
 from course_lib.learning import sgd
 from course_lib.plans import Plan
 from course_lib.strategy import LocalWork, State
+from tests.federated.bowl import RATE, Bowl, bowls
 
 MODEL = models.mlp((12,))
-RATE = 0.1
-
-
-class Bowl(nn.Module):
-    """One weight. The loss of an example (curvature, optimum) is curvature / 2 x (weight - optimum)² + 1."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        loss = x[:, 0] / 2 * (self.weight - x[:, 1]) ** 2 + 1
-        # Scores (0, s) have the cross-entropy log(1 + exp(s)) with label 0, so s = log(exp(loss) - 1).
-        return torch.stack([torch.zeros_like(loss), loss + torch.log(-torch.expm1(-loss))], dim=1)
-
-
-def bowls(*clients: tuple[float, float], copies: tuple[int, ...] = ()) -> tuple[Dataset, list[np.ndarray]]:
-    """Client k holds `copies[k]` times, by default once, the example (curvature, optimum)."""
-    copies = copies or (1,) * len(clients)
-    x = np.repeat(np.array(clients), copies, axis=0)
-    train = data.from_arrays(x, np.zeros(len(x), dtype=int), "bowls", ["bowl", "nothing"])
-    return train, np.split(np.arange(len(x)), np.cumsum(copies)[:-1])
 
 
 def weights(run: rounds.Run) -> Tensor:
