@@ -1,20 +1,28 @@
-"""Watch what each notebook takes while nbval runs it: a learner has two cores, 2 GB and no patience."""
+"""Watch what each notebook takes while nbval runs it: a learner has two cores, 2 GB and no patience. Say where the time goes.
+
+Seconds are those of a quiet machine: one that trains more slowly, or is shared with others just then, gets as many more.
+"""
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator
 from typing import Any
 
 import psutil
 import pytest
 
-SECONDS, GIGABYTES = 60.0, 2.0
+# Each notebook's limits, and the mean of the seconds of all.
+SECONDS, GIGABYTES, MEAN_SECONDS = 45.0, 2.0, 30.0
+# SGD steps a second of one quiet core of the machine for which the seconds are meant: batches of 10 through the 2NN.
+STEPS_A_SECOND = 2400.0
 
 
 class Watch:
     """Seconds and peak memory of one notebook: its kernel and every process below it."""
 
     def __init__(self, kernel: psutil.Process) -> None:
+        self.slow = slowness()
         self.kernel, self.peak, self.started = kernel, 0, time.perf_counter()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -24,12 +32,12 @@ class Watch:
         while not self._done.wait(0.25):
             self.peak = max(self.peak, family_memory(self.kernel))
 
-    def end(self) -> tuple[float, float]:
-        """Return the seconds since the start, and the peak in GB."""
+    def end(self) -> tuple[float, float, float]:
+        """Return the seconds since the start, the peak in GB, and how slow the machine was before and after."""
         seconds = time.perf_counter() - self.started
         self._done.set()
         self._thread.join()
-        return seconds, self.peak / 1e9
+        return seconds, self.peak / 1e9, max(self.slow, slowness())
 
 
 def family_memory(parent: psutil.Process) -> int:
@@ -49,17 +57,48 @@ def family_memory(parent: psutil.Process) -> int:
     return total
 
 
-def over_budget(seconds: float, gigabytes: float) -> str | None:
-    """Return what is wrong with a notebook that takes this much, or None."""
-    if seconds > SECONDS:
-        return f"took {seconds:.0f} s, more than {SECONDS:g}: fewer seeds, fewer rounds or a stored study"
+def slowness() -> float:
+    """Return how many times as long as meant SGD takes here and now, at least 1; the notebook itself rests meanwhile."""
+    import torch
+
+    from course_lib import models
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    module = models.mlp().build((1, 28, 28), 10, seed=0)
+    weights, images, labels = list(module.parameters()), torch.rand(10, 1, 28, 28), torch.arange(10)
+    started = time.perf_counter()
+    for step in range(1100):
+        if step == 100:  # the first steps take longer
+            started = time.perf_counter()
+        loss = torch.nn.functional.cross_entropy(module(images), labels)
+        torch._foreach_sub_([weight.data for weight in weights], torch.autograd.grad(loss, weights), alpha=0.1)
+    seconds = time.perf_counter() - started
+    torch.set_num_threads(threads)
+    return max(1.0, seconds * STEPS_A_SECOND / 1000)
+
+
+def over_budget(seconds: float, gigabytes: float, slow: float) -> str | None:
+    """Return what is wrong with a notebook that takes this much on a machine that is so slow, or None."""
+    if seconds > SECONDS * slow:
+        return f"took {seconds:.0f} s, more than {SECONDS * slow:.3g}: fewer seeds, fewer rounds or a stored study"
     if gigabytes > GIGABYTES:
         return f"held {gigabytes:.2f} GB, more than {GIGABYTES:g}: fewer workers at a time, or smaller data"
     return None
 
 
+def over_mean() -> str | None:
+    """Return what is wrong with the mean of the notebooks that ran, where these are a course and not one or two, or None."""
+    quiet = [seconds / slow for seconds, _, slow in _taken.values()]
+    if len(quiet) < 3 or sum(quiet) <= MEAN_SECONDS * len(quiet):
+        return None
+    return f"notebooks take {sum(quiet) / len(quiet):.0f} s on average, more than {MEAN_SECONDS:g}: shorten the longest"
+
+
 _watches: dict[str, Watch] = {}
-_taken: dict[str, tuple[float, float]] = {}
+_taken: dict[str, tuple[float, float, float]] = {}
+_seconds_of: Counter[str] = Counter()
+_tests_of: Counter[str] = Counter()
 
 
 def _notebook(item: pytest.Item | None) -> Any:
@@ -86,8 +125,32 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return result
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    marks = [mark for mark in ("browser", "peers", "slow") if mark in report.keywords]
+    kind = "notebooks" if ".ipynb" in report.nodeid else marks[0] if marks else "quick"
+    folder = report.nodeid.split("::")[0].rpartition("/")[0] or "."
+    for row in (kind, folder):
+        _seconds_of[row] += report.duration
+        _tests_of[row] += report.when == "call"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if over_mean() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if len(_seconds_of) > 2:
+        terminalreporter.section("where the time went: by kind and by folder")
+        for row, seconds in _seconds_of.most_common():
+            terminalreporter.write_line(f"{row:<40} {seconds:6.1f} s {_tests_of[row]:5d} tests")
     if _taken:
-        terminalreporter.section(f"what notebooks take: at most {SECONDS:.0f} s and {GIGABYTES:.0f} GB")
-        for name, (seconds, gigabytes) in _taken.items():
-            terminalreporter.write_line(f"{name:<40} {seconds:5.1f} s {gigabytes:5.2f} GB")
+        terminalreporter.section(
+            f"what notebooks take: at most {SECONDS:g} s and {GIGABYTES:g} GB, {MEAN_SECONDS:g} s on average"
+        )
+        for name, (seconds, gigabytes, slow) in _taken.items():
+            remark = f"   on a machine {slow:.1f} times as slow as meant" if slow > 1.1 else ""
+            terminalreporter.write_line(f"{name:<40} {seconds:5.1f} s {gigabytes:5.2f} GB{remark}")
+    if problem := over_mean():
+        terminalreporter.write_line(problem, red=True)

@@ -127,7 +127,7 @@ def test_ditto_trains_the_shared_model_as_it_is_and_its_own_with_a_pull_towards_
 
 def test_a_personal_layer_starts_as_the_model_does_trains_on_with_its_client_and_is_never_sent() -> None:
     strategy = FedPer().fitted(Pair())
-    train = data.from_arrays([[CURVATURE, OPTIMUM, 3.0]], [0], "pair", ["pair", "nothing"])
+    train = data.from_arrays(vector(CURVATURE, OPTIMUM, 3)[None], [0], "pair", ["pair", "nothing"])
     job = LocalWork(sgd.FlatModel(Pair()), train, RATE, None, 0, STEPS, (0,))
     first = 2 + moved(2, CURVATURE, 3, STEPS)
     message, state = strategy.client(vector(START), {}, job)

@@ -1,14 +1,17 @@
 """A notebook that takes too long or holds too much fails, and the table says what each one took."""
 
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
 
-WATCH = (Path(__file__).parents[2] / "conftest.py").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+WATCH = (ROOT / "conftest.py").read_text(encoding="utf-8")
 # The kernel holds 0.2 GB, and a process that it starts 0.3 GB more.
 GREEDY = """import subprocess, sys, time
 own = b"x" * 200_000_000
@@ -16,8 +19,11 @@ child = subprocess.run([sys.executable, "-c", "import time; own = b'x' * 300_000
 
 
 def watched(folder: Path, limits: str) -> subprocess.CompletedProcess[str]:
-    """Run a notebook with nbval, with other limits for seconds and gigabytes."""
-    (folder / "conftest.py").write_text(WATCH.replace("60.0, 2.0", limits), encoding="utf-8")
+    """Run a notebook with nbval, with other limits for seconds, gigabytes and seconds on average."""
+    # However busy this machine is, it counts as quick.
+    (folder / "conftest.py").write_text(
+        WATCH.replace("45.0, 2.0, 30.0", limits).replace("2400.0", "0.001"), encoding="utf-8"
+    )
     cells = [nbformat.v4.new_code_cell(source) for source in (GREEDY, "2 + 2")]
     cells[0]["execution_count"] = 1
     cells[1]["execution_count"] = 2
@@ -32,9 +38,9 @@ def watched(folder: Path, limits: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("limits", "complaint"),
     [
-        ("60.0, 2.0", ""),
-        ("1.0, 2.0", r"greedy.ipynb took \d+ s, more than 1:"),
-        ("60.0, 0.4", r"greedy.ipynb held 0\.\d+ GB, more than 0.4:"),
+        ("60.0, 2.0, 30.0", ""),
+        ("1.0, 2.0, 30.0", r"greedy.ipynb took \d+ s, more than 1:"),
+        ("60.0, 0.4, 30.0", r"greedy.ipynb held 0\.\d+ GB, more than 0.4:"),
     ],
 )
 def test_a_notebook_is_held_to_its_seconds_and_gigabytes(tmp_path: Path, limits: str, complaint: str) -> None:
@@ -46,3 +52,42 @@ def test_a_notebook_is_held_to_its_seconds_and_gigabytes(tmp_path: Path, limits:
     seconds, gigabytes = map(float, found[0])
     assert 1.4 < seconds < 30
     assert 0.5 < gigabytes < 1.0
+
+
+@pytest.fixture
+def budget() -> ModuleType:
+    """The watch as a module of its own, which has seen no notebook."""
+    spec = importlib.util.spec_from_file_location("budget", ROOT / "conftest.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_machine_half_as_fast_gets_twice_the_seconds_and_no_more_memory(budget: ModuleType) -> None:
+    assert budget.over_budget(45, 2.0, 1.0) is None and budget.over_budget(90, 2.0, 2.0) is None
+    assert "took 46 s, more than 45" in budget.over_budget(46, 2.0, 1.0)
+    assert "took 91 s, more than 90" in budget.over_budget(91, 2.0, 2.0)
+    assert "held 2.10 GB" in budget.over_budget(1, 2.1, 2.0)
+    assert budget.slowness() >= 1
+
+
+def test_a_course_is_held_to_its_mean(budget: ModuleType) -> None:
+    budget._taken.update(long=(44.0, 1.0, 1.0), short=(40.0, 1.0, 2.0))
+    assert budget.over_mean() is None  # too few to be a course
+    budget._taken["other"] = (26.0, 1.0, 1.0)
+    assert budget.over_mean() is None
+    budget._taken["other"] = (27.0, 1.0, 1.0)
+    assert "take 30 s on average, more than 30: shorten the longest" in budget.over_mean()
+
+
+def test_the_summary_says_where_the_time_went(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(WATCH, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n", encoding="utf-8")
+    text = "import pytest\n\n@pytest.mark.slow\ndef test_one(): pass\n\ndef test_other(): pass\n"
+    (tmp_path / "test_both.py").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    counts = dict(re.findall(r"^(\S+) +[\d.]+ s +(\d+) tests$", done.stdout, re.MULTILINE))
+    assert counts == {"slow": "1", "quick": "1", ".": "2"}
