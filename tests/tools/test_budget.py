@@ -81,6 +81,7 @@ def test_a_course_is_held_to_its_mean(budget: ModuleType) -> None:
     assert "take 30 s on average, more than 30: shorten the longest" in budget.over_mean()
 
 
+@pytest.mark.slow
 def test_the_summary_says_where_the_time_went(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(WATCH, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n", encoding="utf-8")
