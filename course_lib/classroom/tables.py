@@ -17,7 +17,7 @@ Label: TypeAlias = "str | int | float | tuple[Any, Any]"
 Rows: TypeAlias = "Mapping[Any, Mapping[Any, Any]] | pd.DataFrame"
 
 _MISSING = "–"
-_ROW = ' scope="row"'
+_ROW, _GROUPED = ' scope="row"', ' scope="row" class="grouped"'
 
 
 def table(rows: Rows, caption: str = "", spec: str | Mapping[Any, str] = ",.1f") -> None:
@@ -154,7 +154,7 @@ def _html(
             body.append(f"<tr>{_cell('th', group, 'left', across)}</tr>")
         last = group
         cells = "".join(_cell("td", cell, side) for cell, side in zip(row, sides, strict=True))
-        body.append(f"<tr>{_cell('th', name, 'left', _ROW)}{cells}</tr>")
+        body.append(f"<tr>{_cell('th', name, 'left', _GROUPED if group else _ROW)}{cells}</tr>")
     above = f'<caption style="caption-side: top; text-align: left">{escape(caption)}</caption>' if caption else ""
     below = f'<div style="font-size: 90%">{escape(note)}</div>' if note else ""
     return (
@@ -178,6 +178,8 @@ def _cell(kind: str, text: str, side: str, more: str = "") -> str:
     style = f"text-align: {side}; padding: 0.2em 0.7em; vertical-align: bottom"
     if 'scope="col' not in more:
         style += "; white-space: nowrap"
-    if more == _ROW:
+    if more in (_ROW, _GROUPED):
         style += "; font-weight: normal"
+    if more == _GROUPED:
+        style += "; padding-left: 1.8em"
     return f'<{kind}{more} style="{style}">{escape(text)}</{kind}>'

@@ -105,7 +105,8 @@ def _planned(plan: "Plan", clients: int, weights: int) -> list[Arrow]:
 
 def _describe(name: str, some: list[Arrow], held: Mapping[str, int], unit: str) -> str:
     parts = [f"{name}:" if name else ""]
-    if held:
+    active = {name for arrow in some for name in (arrow.sender, arrow.receiver)}
+    if active & held.keys():
         parts.append(f"{len(held)} participants hold {_range(list(held.values()))} {unit} each.")
     for kind in dict.fromkeys(arrow.kind for arrow in some):
         own = [arrow for arrow in some if arrow.kind == kind]
@@ -116,9 +117,8 @@ def _describe(name: str, some: list[Arrow], held: Mapping[str, int], unit: str) 
     total = sum(arrow.bytes for arrow in some)
     if total:
         parts.append(f"{human(total)} in all.")
-    idle = len(set(held) - {arrow.sender for arrow in some} - {arrow.receiver for arrow in some})
-    if idle and any("server" in (arrow.sender, arrow.receiver) for arrow in some):
-        parts.append(f"{idle} wait.")
+    if "server" in active and held.keys() - active:
+        parts.append(f"{len(held.keys() - active)} wait.")
     return " ".join(filter(None, parts))
 
 
