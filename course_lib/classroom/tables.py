@@ -17,7 +17,6 @@ Label: TypeAlias = "str | int | float | tuple[Any, Any]"
 Rows: TypeAlias = "Mapping[Any, Mapping[Any, Any]] | pd.DataFrame"
 
 _MISSING = "–"
-_ROW, _GROUPED = ' scope="row"', ' scope="row" class="grouped"'
 
 
 def table(rows: Rows, caption: str = "", spec: str | Mapping[Any, str] = ",.1f") -> None:
@@ -153,8 +152,9 @@ def _html(
             across = f' colspan="{len(columns) + 1}" scope="rowgroup"'
             body.append(f"<tr>{_cell('th', group, 'left', across)}</tr>")
         last = group
+        own, light = ' scope="row"', "; font-weight: normal" + ("; padding-left: 1.8em" if group else "")
         cells = "".join(_cell("td", cell, side) for cell, side in zip(row, sides, strict=True))
-        body.append(f"<tr>{_cell('th', name, 'left', _GROUPED if group else _ROW)}{cells}</tr>")
+        body.append(f"<tr>{_cell('th', name, 'left', own, light)}{cells}</tr>")
     above = f'<caption style="caption-side: top; text-align: left">{escape(caption)}</caption>' if caption else ""
     below = f'<div style="font-size: 90%">{escape(note)}</div>' if note else ""
     return (
@@ -173,13 +173,8 @@ def _spanning(heads: list[tuple[str, str]]) -> str:
     return "".join(_cell("th", group, "center", f' colspan="{wide}" scope="colgroup"') for group, wide in spans)
 
 
-def _cell(kind: str, text: str, side: str, more: str = "") -> str:
+def _cell(kind: str, text: str, side: str, more: str = "", look: str = "") -> str:
     # Set here, since each front end aligns, squeezes and emphasises in its own way. Only headers over columns may wrap.
-    style = f"text-align: {side}; padding: 0.2em 0.7em; vertical-align: bottom"
-    if 'scope="col' not in more:
-        style += "; white-space: nowrap"
-    if more in (_ROW, _GROUPED):
-        style += "; font-weight: normal"
-    if more == _GROUPED:
-        style += "; padding-left: 1.8em"
+    wrap = "" if 'scope="col' in more else "; white-space: nowrap"
+    style = f"text-align: {side}; padding: 0.2em 0.7em; vertical-align: bottom{wrap}{look}"
     return f'<{kind}{more} style="{style}">{escape(text)}</{kind}>'
