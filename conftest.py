@@ -5,7 +5,7 @@ Seconds are those of a quiet machine: one that trains more slowly, or is shared 
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator
 from typing import Any
 
@@ -97,7 +97,7 @@ def over_mean() -> str | None:
 
 _watches: dict[str, Watch] = {}
 _taken: dict[str, tuple[float, float, float]] = {}
-_seconds_of: Counter[str] = Counter()
+_seconds_of: defaultdict[str, float] = defaultdict(float)
 _tests_of: Counter[str] = Counter()
 
 
@@ -143,7 +143,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if len(_seconds_of) > 2:
         terminalreporter.section("where the time went: by kind and by folder")
-        for row, seconds in _seconds_of.most_common():
+        for row, seconds in sorted(_seconds_of.items(), key=lambda pair: -pair[1]):
             terminalreporter.write_line(f"{row:<40} {seconds:6.1f} s {_tests_of[row]:5d} tests")
     if _taken:
         terminalreporter.section(

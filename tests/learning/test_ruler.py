@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from course_lib import learning
-from course_lib.learning.ruler import Claim, Finding, Outcome, outcome
+from course_lib.learning.ruler import Claim, Finding, Outcome, _doubt, outcome
 
 # One unit in the middle of each region, and the bounds themselves.
 JUDGED: list[tuple[float, float, Claim, float, Outcome]] = [
@@ -217,3 +217,78 @@ def test_counts_that_make_no_share_are_refused() -> None:
         learning.compare_share(5, 4, chance=0.5)
     with pytest.raises(ValueError, match=r"chance=50 must lie between 0 and 1"):
         learning.compare_share(2, 4, chance=50)
+
+
+def with_p(p: float, n: int = 8, *, unit: float = 0.01) -> list[float]:
+    """Differences by seed whose mean is above 0 with this two-sided p-value."""
+    shape = np.linspace(-1, 1, n)
+    return (unit * (shape + stats.t.isf(p / 2, n - 1) * stats.sem(shape))).tolist()
+
+
+def above_zero(differences: list[float]) -> Finding:
+    return learning.compare(differences, [0.0] * len(differences), "better")
+
+
+def test_a_clear_gain_among_which_a_run_broke_does_not_hold() -> None:
+    clear = [0.5, 0.51, 0.49, 0.5, 0.52, 0.48]
+    assert learning.compare([nan, *clear], [0.0] * 7, "better").outcome == "cannot tell"
+    assert learning.compare([nan, *clear], [0.0] * 6 + [1.0], "no worse").outcome == "cannot tell"
+    assert learning.compare([nan, *np.negative(clear)], [0.0] * 7, "better").outcome == "does not hold here"
+    both = learning.compare([nan, *np.negative(clear)], [nan, *[0.0] * 6], "better")
+    assert (both.broke, both.broke_first, both.outcome) == (1, 0, "cannot tell")
+
+
+def test_the_margin_of_a_ratio_is_a_share_and_not_a_logarithm() -> None:
+    fast = [1.0, 2.0, 3.0, 4.0, 5.0]
+    more = [1.08 * value for value in fast]  # its logarithm is 0.0770, and that of 1.079 is 0.0760
+    assert learning.compare_ratio(more, fast, "equal", margin=0.079).outcome == "does not hold here"
+    assert learning.compare_ratio(more, fast, "equal", margin=0.081).outcome == "holds"
+    assert learning.compare_ratio(fast, more, "no worse", margin=0.079).outcome == "does not hold here"
+    assert learning.compare_ratio(more, fast, "better", margin=0.079).outcome == "holds"
+
+
+def test_holm_goes_on_after_a_claim_that_clearly_fails() -> None:
+    fails, barely = above_zero([-value for value in with_p(1e-6)]), above_zero(with_p(0.04))
+    corrected = learning.holm({"barely": barely, "fails": fails})
+    assert [corrected[label].outcome for label in ("fails", "barely")] == ["does not hold here", "holds"]
+    # Beside one that cannot be told it stays at the stricter level.
+    two = learning.holm({"barely": barely, "less": above_zero(with_p(0.2))})
+    assert [finding.outcome for finding in two.values()] == ["cannot tell"] * 2
+
+
+def test_a_finding_of_which_runs_broke_comes_last() -> None:
+    broken = learning.compare([nan, *with_p(1e-9)], [0.0] * 9, "better")
+    corrected = learning.holm(
+        {"broken": broken, "clear": above_zero(with_p(1e-6)), "next": above_zero(with_p(0.02))}
+    )  # which three at once would not allow
+    assert [finding.outcome for finding in corrected.values()] == ["cannot tell", "holds", "holds"]
+
+
+def test_a_winner_needs_more_the_more_rivals_it_has() -> None:
+    gain = with_p(0.04)
+    zero = [0.0] * len(gain)
+    assert learning.winner({"a": gain, "b": zero}) == "a"
+    assert learning.winner({"a": gain, "b": zero, "c": zero}) == learning.CANNOT_TELL
+
+
+@pytest.mark.parametrize(
+    ("claim", "margin", "bound"), [("better", 0.0, 0.0), ("better", 0.01, 0.01), ("no worse", 0.01, -0.01)]
+)
+def test_findings_are_ordered_by_the_p_value_at_the_bound_of_their_claim(
+    claim: Claim, margin: float, bound: float
+) -> None:
+    differences = with_p(0.03)
+    found = learning.compare(differences, [0.0] * 8, claim, margin=margin)
+    assert _doubt(found) == pytest.approx(stats.ttest_1samp(differences, bound).pvalue)
+
+
+def test_equal_is_ordered_by_the_nearer_bound_and_a_ratio_by_its_logarithm() -> None:
+    differences = with_p(0.03)
+    for sign in (1, -1):
+        signed = [sign * value for value in differences]
+        found = learning.compare(signed, [0.0] * 8, "equal")
+        assert _doubt(found) == pytest.approx(stats.ttest_1samp(signed, sign * 0.01).pvalue)
+    ratio = learning.compare_ratio(np.exp(differences).tolist(), [1.0] * 8, "better", margin=0.5)
+    assert _doubt(ratio) == pytest.approx(stats.ttest_1samp(differences, np.log(1.5)).pvalue)
+    same, more = ([value] * 5 for value in (0.0, 0.25))
+    assert (_doubt(above_zero(same)), _doubt(above_zero(more))) == (1.0, 0.0)
