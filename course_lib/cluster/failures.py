@@ -94,11 +94,14 @@ def died(rank: int, exit_code: int | None, last_words: str = "") -> WorkerError:
     return WorkerError(message, rank, "died", last_words)
 
 
-def not_started(rank: int, seconds: float, exit_code: int | None, said: str) -> WorkerError:
-    """Return the error for a process that has not come up; `exit_code` is None if it is still trying."""
-    if exit_code is None:
-        message = f"rank {rank} did not start within {seconds:g} seconds: is the machine out of memory, or very busy?"
-        return WorkerError(f"{message}\n{said}".rstrip(), rank, "hung", said)
+def not_started(rank: int, seconds: float, said: str) -> WorkerError:
+    """Return the error for a process that is still trying to come up."""
+    message = f"rank {rank} did not start within {seconds:g} seconds: is the machine out of memory, or very busy?"
+    return WorkerError(f"{message}\n{said}".rstrip(), rank, "hung", said)
+
+
+def died_starting(rank: int, exit_code: int | None, said: str) -> WorkerError:
+    """Return the error for a process that ended before it was up."""
     message = f"rank {rank} died while it started: {_end(exit_code)}. What it said:\n{said or '(nothing)'}"
     return WorkerError(message.rstrip(), rank, "died", said)
 

@@ -189,7 +189,7 @@ class _Launch:
             return
         self.relay.feed(rank, member.read_output())
         try:
-            value = transport.loads(content)
+            value = transport.loads_back(content)
         except Exception as error:
             raise WorkerError(
                 f"rank {rank} sent a {kind.decode()} that cannot be read here: {error!r}", rank

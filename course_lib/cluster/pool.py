@@ -49,6 +49,7 @@ class Worker:
         self.stacks, stacks = Pipe(duplex=False)
         os.set_blocking(self.output.fileno(), False)
         self.ready = False
+        self.hung_up = False
         self.busy = False
         pipes = {"tasks_descriptor": tasks.fileno(), "stacks_descriptor": stacks.fileno()}
         arguments = json.dumps(pipes | {"path": import_path(), "parent": os.getpid()})
@@ -163,13 +164,19 @@ class Pool:
                 member.ready = False
                 with suppress(OSError):
                     member.send(worker.PING)
-            for member in _not_ready(self.workers[:size], _ANSWER_SECONDS):
+            _hear(self.workers[:size], _ANSWER_SECONDS)
+            for member in [member for member in self.workers[:size] if not member.ready]:
                 self._discard(member)
             while len(self.workers) < size:
                 self._starter.call(lambda: self.workers.append(Worker()))
-            for member in _not_ready(self.workers[:size], _START_SECONDS):
-                said = member.read_output().decode(errors="replace")
-                raise failures.not_started(self.workers.index(member), _START_SECONDS, member.process.poll(), said)
+            _hear(self.workers[:size], _START_SECONDS)
+            for rank, member in enumerate(self.workers[:size]):
+                if member.hung_up:
+                    exit_code = member.exit_code()  # waits: a process lets go of its pipes before it is gone
+                    raise failures.died_starting(rank, exit_code, member.read_output().decode(errors="replace"))
+                if not member.ready:
+                    said = member.read_output().decode(errors="replace")
+                    raise failures.not_started(rank, _START_SECONDS, said)
         except BaseException:  # an interrupt too: who has not answered by now may be half-way through it
             self.discard_lost()
             raise
@@ -212,10 +219,9 @@ class Pool:
             self._store = None
 
 
-def _not_ready(team: list[Worker], seconds: float) -> list[Worker]:
-    """Wait until each worker has said that it is ready; return those that ended or stayed silent instead."""
+def _hear(team: list[Worker], seconds: float) -> None:
+    """Wait until each worker has said that it is ready, that it is not, or nothing any more."""
     waiting: dict[Any, Worker] = {member.tasks: member for member in team if not member.ready}
-    gone: list[Worker] = []
     until = time.monotonic() + seconds
     while waiting:
         answered = wait(list(waiting), max(0.0, until - time.monotonic()))
@@ -224,11 +230,9 @@ def _not_ready(team: list[Worker], seconds: float) -> list[Worker]:
         for connection in answered:
             member = waiting.pop(connection)
             try:
-                member.receive()
-                member.ready = True
+                member.ready = member.receive()[0] == worker.READY
             except (EOFError, OSError):
-                gone.append(member)
-    return gone + list(waiting.values())
+                member.hung_up = True
 
 
 _pool: Pool | None = None

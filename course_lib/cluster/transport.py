@@ -3,9 +3,12 @@
 import io
 import pickle
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cloudpickle
+import cloudpickle.cloudpickle as by_value
 import torch
 from torch import Tensor
 
@@ -42,6 +45,39 @@ def dumps(value: Any) -> memoryview:
     return buffer.getbuffer()
 
 
+class _Returning(pickle.Unpickler):
+    """Reads what comes back to the process where a class was typed: the class stays as it is there.
+
+    cloudpickle finds that class again, and would then give it the methods that come along; those see the worker's globals.
+    """
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self._here: set[type] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        if found in (by_value._make_skeleton_class, by_value._make_skeleton_enum):
+            return partial(self._class, found)
+        return self._fill if found is by_value._class_setstate else found
+
+    def _class(self, make: Callable[..., type], *parts: Any) -> type:
+        tracker = parts[-2]  # by which cloudpickle knows a class in all processes
+        known = by_value._DYNAMIC_CLASS_TRACKER_BY_ID.get(tracker)
+        if known is None:
+            return make(*parts)
+        self._here.add(known)
+        return known
+
+    def _fill(self, cls: type, content: Any) -> type:
+        return cls if cls in self._here else by_value._class_setstate(cls, content)
+
+
 def loads(data: bytes) -> Any:
-    """Return the value that `dumps` packed."""
+    """Return the value that `dumps` packed, for a worker: a class arrives as the notebook has it now."""
     return pickle.loads(data)
+
+
+def loads_back(data: bytes) -> Any:
+    """Return the value that a worker packed: a class of the notebook's is the notebook's, untouched."""
+    return _Returning(io.BytesIO(data)).load()

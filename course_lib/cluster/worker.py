@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,14 +14,15 @@ from io import TextIOWrapper
 from multiprocessing.connection import Connection
 from typing import Any
 
+import psutil
 import torch
 import torch.distributed as dist
 
-from course_lib.cluster import failures, transport
+from course_lib.cluster import failures, modules, transport
 
 RELEASE = b""  # the parent has every rank's result: the group can go
-PING = b"?"  # the parent wants to hear READY
-READY, REPORT, RESULT, RAISED = b"ready", b"report", b"result", b"failure"
+PING = b"?"  # the parent wants to hear READY, or OUTDATED: a module that this process has imported was edited
+READY, OUTDATED, REPORT, RESULT, RAISED = b"ready", b"outdated", b"report", b"result", b"failure"
 
 # After its result a worker stays in the group until the others have theirs, for this many seconds at most: closing its
 # connections then tells a rank that still waits for it that nobody will come.
@@ -79,6 +81,8 @@ def serve(tasks_descriptor: int, stacks_descriptor: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         assert isinstance(stream, TextIOWrapper)
         stream.reconfigure(line_buffering=True)
+    sources = modules.Sources()
+    sources.note(psutil.Process().create_time())
     output, silence = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     _speak_to(silence)
     tasks = Connection(tasks_descriptor)
@@ -88,12 +92,14 @@ def serve(tasks_descriptor: int, stacks_descriptor: int) -> None:
         while True:
             settings = tasks.recv_bytes()
             if settings == PING:
-                _parent.send(READY)
+                _parent.send(OUTDATED if sources.changed() else READY)
             if settings in (PING, RELEASE):
                 continue
+            began = time.time()
             _speak_to(output)
             kind, payload = _carry_out(transport.loads(settings), tasks)
             _speak_to(silence)
+            sources.note(began)
             _parent.in_launch = False
             _parent.send(kind, payload)
             del payload

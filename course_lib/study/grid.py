@@ -88,7 +88,8 @@ def run(
         over = {job.key for job in jobs.values() if job.file(folder).exists()}
         with _shown(progress, len(over), len(jobs)) as show:
             watch = _Watch(len(jobs), over, show)
-            _work_off(folder, jobs, fit, workers, timeout, watch)
+            code = identity.fingerprint(fit) if setting is None else None
+            _work_off(folder, jobs, fit, code, workers, timeout, watch)
     study = results.load(folder)
     if watch.failures:
         raise _error({at: watch.failures[job.key] for at, job in grid.items() if job.key in watch.failures}, study)
@@ -169,18 +170,18 @@ class _Watch:
 
 
 def _work_off(
-    folder: Path, jobs: Mapping[str, Job], fit: Fit, workers: int, timeout: float, watch: _Watch
+    folder: Path, jobs: Mapping[str, Job], fit: Fit, code: str | None, workers: int, timeout: float, watch: _Watch
 ) -> None:  # fmt: skip
     """See to it that every job is over. A worker's end costs the run that it was at, and no other."""
     while left := [job for key, job in jobs.items() if key not in watch.over]:
         team = min(workers, len(left))
         with storage.claims(folder) as place:
             if workers == 1:
-                _work(folder, place, left, fit, partial(watch.hear, 0))
+                _work(folder, place, left, fit, code, partial(watch.hear, 0))
                 continue
             try:
                 cluster.launch(
-                    _work, folder.absolute(), place.absolute(), left, fit, cluster.report, workers=team, joined=False,
+                    _work, folder.absolute(), place.absolute(), left, fit, code, cluster.report, workers=team, joined=False,
                     timeout=timeout, on_report=watch.hear,
                 )  # fmt: skip
             except cluster.WorkerError as error:
@@ -192,8 +193,18 @@ def _work_off(
         watch.over |= {job.key for job in left if job.file(folder).exists()}
 
 
-def _work(folder: Path, place: Path, jobs: list[Job], fit: Fit, report: Callable[[Sign], None]) -> None:
-    """Do jobs that nobody else has claimed, until there are none; each worker process runs this."""
+def _work(
+    folder: Path, place: Path, jobs: list[Job], fit: Fit, code: str | None, report: Callable[[Sign], None]
+) -> None:  # fmt: skip
+    """Do jobs that nobody else has claimed, until there are none; each worker process runs this.
+
+    `code`: the fingerprint that `fit` must have here too, or the runs would be stored under another one's name.
+    """
+    if code not in (None, identity.fingerprint(fit)):
+        raise RuntimeError(
+            "a module that fit uses is not the same here as where study.run was called: it was edited and not loaded again, or "
+            "its values changed; call importlib.reload(module) or restart, or describe what fit does: setting={...}"
+        )
     for job in jobs:
         if not storage.claim(place, job.key):
             continue

@@ -1,19 +1,21 @@
 """What determines a run, written down as data: runs with the same key are the same run."""
 
+import dis
 import inspect
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from hashlib import sha256
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
+from course_lib.cluster import modules
 from course_lib.plans import Plan
 
 
@@ -22,12 +24,17 @@ def key(plan: Plan, seed: int, setting: Any) -> str:
     return _digest(json.dumps([as_data(plan), seed, as_data(setting)], sort_keys=True).encode())
 
 
+def fingerprint(value: Any) -> str:
+    """Return 16 hexadecimal digits that change with whatever changes the behaviour of `value`. Raises TypeError as `as_data`."""
+    return _digest(json.dumps(as_data(value), sort_keys=True).encode())
+
+
 def as_data(value: Any) -> Any:
     """Return `value` as what JSON can hold; whatever changes the behaviour of `value` changes that too.
 
     An object counts by its class and its fields, an array by its content. A learner's own function counts by its code and by
-    the values that it uses, a learner's own class by its methods; those of installed packages count by their names.
-    Raises TypeError for what cannot be written down, such as an open file.
+    the values that it uses, a learner's own class by its methods and attributes, a learner's own module by what is used of it;
+    those of installed packages and of the course count by their names. Raises TypeError for what cannot be written down, such as an open file.
     """
     return _Reader().read(value)
 
@@ -67,7 +74,9 @@ class _Reader:
         if isinstance(value, PurePath):
             return str(value)
         if isinstance(value, ModuleType):
-            return value.__name__
+            file = getattr(value, "__file__", None)
+            own = file and _is_learners(value.__name__)
+            return [value.__name__, _digest(Path(file).read_bytes())] if own else value.__name__
         if isinstance(value, partial):
             return {"is": "partial", "of": [self.read(part) for part in (value.func, value.args, value.keywords)]}
         if isinstance(value, MethodType):
@@ -75,7 +84,7 @@ class _Reader:
         if isinstance(value, type):
             return self._class(value)
         if callable(value) and hasattr(value, "__qualname__"):
-            return self._function(inspect.unwrap(value))
+            return self._function(_unwrapped(value))
         return self._object(value)
 
     def _array(self, array: np.ndarray | np.generic | torch.Tensor) -> Any:
@@ -100,32 +109,50 @@ class _Reader:
         own = [base for base in cls.__mro__ if _is_own(base)]
         if not own:
             return _name(cls)
-        return [_name(cls), *({name: self._member(base, name) for name in vars(base)} for base in own)]
+        return [_name(cls), *(self._members(base) for base in own)]
 
-    def _member(self, cls: type, name: str) -> Any:
-        member = inspect.unwrap(vars(cls)[name])
-        if isinstance(member, property):
-            return [self.read(part) for part in (member.fget, member.fset)]
-        if isinstance(member, FunctionType):
-            # Methods that dataclasses write follow from the fields.
-            written = member.__code__.co_filename == "<string>" and name.startswith("__") and is_dataclass(cls)
-            return None if written else self.read(member)
-        if name.startswith("_") or not isinstance(member, bool | int | float | str | list | tuple | dict):
-            return None
-        return self.read(member)
+    def _members(self, cls: type) -> dict[str, Any]:
+        found = {}
+        for name, member in vars(cls).items():
+            member = _unwrapped(member)
+            special = name.startswith("__") and name.endswith("__")
+            # Methods that dataclasses write follow from the fields; Python keeps its own books under the other special names.
+            if isinstance(member, FunctionType):
+                written = special and member.__code__.co_filename == "<string>" and is_dataclass(cls)
+                found[name] = None if written else self.read(member)
+            elif isinstance(member, property):
+                found[name] = [self.read(part) for part in (member.fget, member.fset)]
+            elif not special and name != "_abc_impl":
+                found[name] = self._attribute(member)
+        if is_dataclass(cls):
+            made = {field.name: field.default_factory for field in fields(cls) if field.default_factory is not MISSING}
+            found["the default values"] = self.read(made)
+        return found
+
+    def _attribute(self, value: Any) -> Any:
+        """Read what a class holds; of a descriptor or a lock there is nothing to be read but its kind."""
+        try:
+            return self.read(value)
+        except TypeError:
+            return _name(type(value))
 
     def _function(self, function: Any) -> Any:
         if not (isinstance(function, FunctionType) and _is_own(function)):
             return _name(function)
-        used: dict[str, Any] = {
-            name: function.__globals__[name]
-            for name in sorted(_names(function.__code__))
-            if name in function.__globals__
-        }
+        known = function.__globals__
+        used: dict[str, Any] = {name: known[name] for name in sorted(_global_names(function.__code__)) if name in known}
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             used[name] = cell.cell_contents
+        used = {name: self._used_of(value, function.__code__) for name, value in used.items()}
         used["the default values"] = [function.__defaults__, function.__kwdefaults__]
         return {"is": _name(function), "code": self._code(function.__code__), "uses": self.read(used)}
+
+    def _used_of(self, value: Any, code: CodeType) -> Any:
+        """Return, of a learner's module, what the code asks it for; of anything else, itself."""
+        if not (isinstance(value, ModuleType) and _is_learners(value.__name__)):
+            return value
+        parts = sorted(_names(code) & vars(value).keys())
+        return {part: self._used_of(vars(value)[part], code) for part in parts}
 
     def _code(self, code: CodeType) -> str:
         constants = [self._constant(constant) for constant in code.co_consts]
@@ -138,9 +165,24 @@ class _Reader:
 
 
 def _names(code: CodeType) -> set[str]:
-    """Return the names that code looks up, functions within it included."""
+    """Return the names that code looks up anywhere, functions within it included."""
     nested = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
     return set(code.co_names).union(*nested)
+
+
+def _global_names(code: CodeType) -> set[str]:
+    """Return the names that code looks up outside itself: `x.shape` does not ask for a `shape`."""
+    nested = [_global_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    asked = {"LOAD_GLOBAL", "LOAD_NAME"}
+    return {step.argval for step in dis.get_instructions(code) if step.opname in asked}.union(*nested)
+
+
+def _unwrapped(function: Any) -> Any:
+    """Return the function inside wrappers, such as a cache, down to one that the learner wrote."""
+    return inspect.unwrap(
+        function,
+        stop=lambda outer: isinstance(outer, FunctionType) and _is_learners(outer.__globals__.get("__name__", "")),
+    )
 
 
 def _name(thing: Any) -> str:
@@ -149,11 +191,13 @@ def _name(thing: Any) -> str:
 
 def _is_own(thing: Any) -> bool:
     """Return whether a function or a class is the learner's: of a notebook, a script, or a file that is not installed."""
-    module = getattr(thing, "__module__", None) or "builtins"
+    return _is_learners(getattr(thing, "__module__", None) or "builtins")
+
+
+def _is_learners(module: str) -> bool:
     package = module.partition(".")[0]
     if module == "__main__":
         return True
     if package == __name__.partition(".")[0] or package in sys.stdlib_module_names:
         return False
-    place = getattr(sys.modules.get(module), "__file__", None) or ""
-    return not {"site-packages", "dist-packages"} & set(PurePath(place).parts)
+    return module not in sys.modules or modules.is_own(module)

@@ -202,6 +202,19 @@ def test_a_worker_that_cannot_start_says_why(tmp_path, monkeypatch):
     assert len(cluster.launch(os.getpid)) == 2
 
 
+def test_a_worker_that_ends_while_it_starts_is_told_with_how_it_ended(tmp_path, monkeypatch):
+    cluster.shutdown()
+    # The pipes go before the process does, as when the operating system takes a large process apart.
+    (tmp_path / "torch.py").write_text(
+        "import os, time\nos.closerange(3, 100)\ntime.sleep(0.5)\nos.kill(os.getpid(), 9)"
+    )
+    with monkeypatch.context() as changed:
+        changed.syspath_prepend(tmp_path)
+        with pytest.raises(cluster.WorkerError, match=r"rank 0 died while it started: .* by SIGKILL") as caught:
+            cluster.launch(os.getpid, workers=1)
+    assert caught.value.cause == "died"
+
+
 @pytest.mark.parametrize("deed", [wait_for_ever, spin_for_ever, lambda: os.kill(os.getpid(), signal.SIGSTOP)])
 def test_a_worker_that_hangs_while_others_wait_for_it_is_named(deed):
     with failing(1, "hung", "within timeout=1 seconds", workers=3, within=1 + SECONDS_TO_NOTICE):

@@ -101,6 +101,24 @@ def test_a_function_typed_again_is_the_one_that_runs(kernel):
     assert kernel.run("print(cluster.launch(work, 5)[1].value)").endswith("50\n")
 
 
+def test_a_class_that_was_sent_away_and_came_back_is_the_cell_s_own_and_sees_its_names(kernel):
+    kernel.run(
+        """
+        class Scaled:
+            rate = 1
+            def now(self): return FACTOR * self.rate
+        def there(one): one.rate = 2; return one, Scaled
+        before, now = Scaled, Scaled.now
+        one, cls = cluster.launch(there, Scaled(), workers=1)[0]
+        """.replace("\n        ", "\n")
+    )
+    assert kernel.run("print(cls is before is Scaled is type(one), Scaled.now is now)") == "True True\n"
+    kernel.run("FACTOR = 7")
+    assert kernel.run("print(Scaled().now(), one.now())") == "7 14\n"
+    kernel.run("Scaled.rate = 5")
+    assert kernel.run("print(cluster.launch(lambda: Scaled().now(), workers=1))") == "[35]\n"
+
+
 def test_an_error_in_a_cell_s_function_shows_the_line_of_the_cell(kernel):
     with pytest.raises(
         AssertionError, match=r"WorkerError: rank \d raised ValueError: wrong[\s\S]*# a line of the cell"
