@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ def _check(plans: Any, seeds: Any, fit: Any, workers: Any) -> list[int]:
     if not isinstance(seeds, Iterable):
         raise TypeError(f"seeds={seeds!r} must be several whole numbers, such as range(5)")
     seeds = list(seeds)
-    if not seeds or len(set(seeds)) < len(seeds) or not all(type(seed) is int for seed in seeds):
+    whole = all(hasattr(seed, "__index__") and not isinstance(seed, bool) for seed in seeds)
+    if not whole or not seeds or len(set(map(index, seeds))) < len(seeds):
         raise ValueError(f"seeds={seeds} must be one or more different whole numbers, such as range(5)")
     if not callable(fit):
         raise TypeError(f"fit={fit!r} must be a function of (plan, seed) that returns the Run of rounds.fit")
@@ -117,7 +119,7 @@ def _check(plans: Any, seeds: Any, fit: Any, workers: Any) -> list[int]:
         raise RuntimeError(
             "a study starts its own workers, so torchrun would run it several times: start it with python"
         )
-    return seeds
+    return [index(seed) for seed in seeds]
 
 
 def _grid(plans: Mapping[str, Plan], seeds: list[int], setting: Any) -> dict[tuple[str, int], Job]:
@@ -200,7 +202,7 @@ def _work(
 
     `code`: the fingerprint that `fit` must have here too, or the runs would be stored under another one's name.
     """
-    if code not in (None, identity.fingerprint(fit)):
+    if code is not None and code != identity.fingerprint(fit):
         raise RuntimeError(
             "a module that fit uses is not the same here as where study.run was called: it was edited and not loaded again, or "
             "its values changed; call importlib.reload(module) or restart, or describe what fit does: setting={...}"

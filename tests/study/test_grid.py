@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from course_lib import cluster, data, models, plans, rounds, study
@@ -84,7 +85,7 @@ def test_unfinished_files_are_never_read_and_are_cleared_away(tmp_path: Path) ->
     half = torn.with_suffix(".123.tmp")
     half.write_text(torn.read_text()[:100])
     torn.unlink()
-    (tmp_path / "claims.tmp").mkdir()
+    (tmp_path / "study.claims.123").mkdir()
     assert len(study.load(tmp_path).missing) == 1
     again = study.run(tmp_path, PLANS, SEEDS, fit, workers=1, progress=quiet)
     assert again.table().equals(first.table()) and not list(tmp_path.glob("*.tmp"))
@@ -240,6 +241,8 @@ def test_a_fit_that_returns_the_wrong_thing_is_told_what_to_return(tmp_path: Pat
         ({"plans": {}}, "one or more plans by name"), ({"plans": [PLANS["FedAvg"]]}, "one or more plans by name"),
         ({"plans": {"FedAvg": plans.fedavg}}, "'FedAvg'.*is a function"), ({"seeds": 5}, r"seeds=5.*range\(5\)"),
         ({"seeds": []}, "one or more"), ({"seeds": [1, 1]}, "different"), ({"seeds": [0.5]}, "whole numbers"),
+        ({"seeds": [3.0]}, "whole numbers"), ({"seeds": [True]}, "whole numbers"), ({"seeds": "3"}, "whole numbers"),
+        ({"seeds": [3, np.int64(3)]}, "different"),
         ({"fit": None}, "fit=None must be a function"), ({"workers": 0}, "workers=0"), ({"workers": True}, "workers=True"),
     ],
 )  # fmt: skip
@@ -250,6 +253,13 @@ def test_arguments_that_cannot_work_are_named_before_anything_is_run_or_written(
     with pytest.raises((TypeError, ValueError), match=said):
         study.run(tmp_path / "study", **arguments)
     assert not (tmp_path / "study").exists()
+
+
+def test_a_seed_is_a_whole_number_whatever_its_type(tmp_path: Path) -> None:
+    found = study.run(tmp_path, PLANS, [np.int64(3)], partial(counted, tmp_path), workers=1, progress=quiet)
+    assert list(found.values("FedAvg")) == [3] and type(next(iter(found.values("FedAvg")))) is int
+    study.run(tmp_path, PLANS, [3], partial(counted, tmp_path), workers=1, progress=quiet)
+    assert len(log(tmp_path)) == len(PLANS)
 
 
 def test_under_torchrun_a_study_says_that_it_starts_its_own_workers(
