@@ -65,7 +65,7 @@ def test_a_broadcast_a_gather_and_a_weighted_sum(root: int) -> None:
         gathered = gather(channel, own, root)
         total = sum_in_order(channel, [own, 10 * own], [0.5, 2.0 + channel.rank])
         broadcast(channel, own, root)
-        return own, gathered and [each.item() for each in gathered], total
+        return own, None if gathered is None else [float(each) for each in gathered], total
 
     for rank, (own, gathered, total) in enumerate(on_all(3, act)):
         assert own.tolist() == [root + 1.0]
