@@ -108,6 +108,19 @@ def test_adagrad_adds_up_squares_and_averages_with_momentum() -> None:
     close(theta, 1 + 0.1 * 1.5 / 3.01)
 
 
+def test_the_server_s_momentum_adds_up_and_adam_corrects_the_bias_of_its_first_rounds() -> None:
+    momentum = FedOpt("sgd", server_rate=0.1, beta1=0.5)
+    theta, server = momentum.server(vector(1), vector(2), {"momentum": vector(4)}, 1.0)
+    close(server["momentum"], 4)
+    close(theta, 1.4)
+    adam = FedOpt("adam", server_rate=0.1, beta1=0.5, beta2=0.8, tau=0.01)
+    theta, server = adam.server(
+        vector(1), vector(2), {"momentum": vector(1), "second": vector(5), "rounds": vector(1)}, 1.0
+    )
+    close(server["second"], 4.8)
+    close(theta, 1 + 0.1 * (1 - 0.8**2) ** 0.5 / (1 - 0.5**2) * 1.5 / (4.8**0.5 + 0.01))
+
+
 def test_fine_tuning_goes_on_from_the_shared_model_for_whole_epochs() -> None:
     # Five examples in batches of two are three steps an epoch.
     own = FineTune(epochs=2).personal(vector(START), {}, work(CURVATURE, OPTIMUM, 1, copies=5, batch_size=2))
