@@ -18,8 +18,8 @@ from course_lib.cluster.traffic import Channel, Expected, Handle, Recorder
 
 SERVER = "server"
 
-# Called with a hosted participant and what it receives (m,); returns its message (k,).
-Train = Callable[[int, Tensor], Tensor]
+# Called with a hosted participant and what it receives (m,); returns its message, which should be a vector (k,).
+Train = Callable[[int, Tensor], Any]
 Decode = Callable[[Tensor], Tensor]
 NOT_FINITE = "NaN or infinity"
 
@@ -161,10 +161,15 @@ def _sound(message: Any, blank: Tensor) -> tuple[Tensor, str]:
     """Return a client's message and "", or zeros in its place and a remark on what was wrong with it."""
     if not isinstance(message, Tensor):
         return torch.zeros_like(blank), ": no message" if message is None else f": a {type(message).__name__}"[:60]
-    if (message.shape, message.dtype) != (blank.shape, blank.dtype):
+    if not is_like(message, blank):
         found = "x".join(map(str, message.shape))[:60] or "a single value"
         return torch.zeros_like(blank), f": {found} of {message.dtype}, not {blank.numel()} of {blank.dtype}"
     return message, ""
+
+
+def is_like(message: Any, blank: Tensor) -> bool:
+    """Return whether this is a tensor of the shape and type of `blank`."""
+    return isinstance(message, Tensor) and (message.shape, message.dtype) == (blank.shape, blank.dtype)
 
 
 def is_finite(vector: Tensor) -> bool:

@@ -1,7 +1,7 @@
 """One process's part in a run: it hosts some of the participants; process 0 is also the server."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,9 +110,10 @@ class _Process:
             lambda client, received: self.participants.message(client, received, round_index, now.work[client]),
             self.participants.blank, self.participants.unpack,
         )  # fmt: skip
+        enough = self._agree_on_use(now, answers)
+        self.participants.settle(used=enough)
         if answers is None:
             return theta
-        enough = answers.count >= plan.required
         self.notes.add(now, answers, skipped=not enough)
         if answers.mean is None:
             self._check_divergence(answers)
@@ -123,6 +124,26 @@ class _Process:
         used = sum(weights[client] for client in now.work if client not in answers.left_out)
         theta, self.server_state = plan.strategy.server(theta, answers.mean, self.server_state, used / sum(weights))
         return theta
+
+    def _agree_on_use(self, now: Attendance, answers: Answers | None) -> bool:
+        """Return whether the round counts, on the server and where clients wait for it to remember what they did.
+
+        Every sound message makes a round count, unless the plan asks for more than one: only then must the server say so.
+        """
+        enough = answers.count >= self.plan.required if answers else True
+        if self.plan.required == 1:
+            return enough
+        waiting = {self.job.hosts[client] for client in now.work} - {0}
+        if self.is_server:
+            self._tell(enough, sorted(waiting))
+        elif self.wire.rank in waiting:
+            return bool(self.wire.take(0, "control").item())
+        return enough
+
+    def _tell(self, yes: bool, processes: Iterable[int]) -> None:
+        """Send the server's decision to other processes."""
+        said = torch.tensor([yes], dtype=torch.uint8)
+        finish([self.wire.post(said, process, "control", SERVER, f"process {process}") for process in processes])
 
     def _step(self, theta: Tensor, mean: Tensor) -> Tensor:
         return torch.add(theta, mean, alpha=-self.plan.learning_rate) if self.plan.sends == "gradient" else theta + mean
@@ -173,13 +194,7 @@ class _Process:
             return reached
         if not self.is_server:
             return bool(self.wire.take(0, "control").item())
-        decision = torch.tensor([reached], dtype=torch.uint8)
-        finish(
-            [
-                self.wire.post(decision, worker, "control", SERVER, f"process {worker}")
-                for worker in range(1, self.world)
-            ]
-        )
+        self._tell(reached, range(1, self.world))
         return reached
 
     def _client_accuracy(self, theta: Tensor) -> dict[int, float]:

@@ -1,12 +1,14 @@
 """What the participants that a process hosts do: train, and make a message of it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from course_lib.cluster.traffic import Recorder
 from course_lib.data import Dataset
+from course_lib.exchange import is_finite, is_like
 from course_lib.learning import keys, sgd
 from course_lib.preparation import Job, local_steps
 from course_lib.strategy import LocalWork, State
@@ -20,28 +22,40 @@ class Participants:
         self.shards: Mapping[int, Dataset] = {}
         self.states: dict[int, State] = {}
         self._residuals: dict[int, Tensor | None] = {}
+        # What those who sent a message in this round will remember, once the server has used it.
+        self._proposed: dict[int, tuple[State, Tensor | None]] = {}
         weights = model.theta.numel()
         self.values = self.plan.strategy.message_size(weights) if self.plan.strategy else weights
         packing = self.plan.compression
         # What a message looks like on its way: the server gets ready for it before it comes.
-        self.blank = torch.zeros(packing.size(self.values), dtype=torch.uint8) if packing else torch.zeros(self.values)
+        self._unpacked = torch.zeros(self.values)
+        self.blank = torch.zeros(packing.size(self.values), dtype=torch.uint8) if packing else self._unpacked
 
-    def message(self, participant: int, received: Tensor, round_index: int, share: float = 1.0) -> Tensor:
-        """Return what a participant sends after its part in a round, in which it takes `share` of its local steps."""
+    def message(self, participant: int, received: Tensor, round_index: int, share: float = 1.0) -> Any:
+        """Return what a participant sends after its part in a round, in which it takes `share` of its local steps.
+
+        What it remembers of the round is only proposed: `settle` makes it so.
+        """
         with self.recorder.phase("computing"):
-            message = self._vector(participant, received, round_index, share)
+            vector, state = self._vector(participant, received, round_index, share)
+            message: Any = vector
             fault = (self.plan.faults or {}).get(participant)
             if fault is not None:
                 message = fault(message, round_index + 1)
-            packing = self.plan.compression
-            if packing is None or not isinstance(message, Tensor):
-                return message
-            if (message.shape, message.dtype) != ((self.values,), torch.float32):
-                return message
-            packed, lost = packing.pack(message, self._residuals.get(participant))
-            if lost is None or lost.isfinite().all():  # else one message with NaN would spoil all later ones
-                self._residuals[participant] = lost
-            return packed
+            packing, lost = self.plan.compression, None
+            if packing is not None and is_like(message, self._unpacked):
+                message, lost = packing.pack(message, self._residuals.get(participant))
+            # The sender can tell as well as the server whether a message is of use, so the server need not say.
+            if (state or lost is not None) and is_like(message, self.blank) and is_finite(self.unpack(message)):
+                self._proposed[participant] = state, lost
+            return message
+
+    def settle(self, *, used: bool) -> None:
+        """End a round: what was proposed counts if the server has used the round's sound messages, else it is forgotten."""
+        if used:
+            for participant, (state, lost) in self._proposed.items():
+                self.states[participant], self._residuals[participant] = state, lost
+        self._proposed = {}
 
     def unpack(self, message: Tensor) -> Tensor:
         """Return the vector `(m,)` that a message on the wire stands for."""
@@ -77,16 +91,14 @@ class Participants:
         ends = (first_step + steps) // per_epoch - first_step // per_epoch
         return steps * batch - ends * (per_epoch * batch - size)
 
-    def _vector(self, participant: int, received: Tensor, round_index: int, share: float) -> Tensor:
-        """Return the gradient, what the local steps changed, or what the strategy makes of them."""
+    def _vector(self, participant: int, received: Tensor, round_index: int, share: float) -> tuple[Tensor, State]:
+        """Return the gradient, what the local steps changed, or what the strategy makes of them; and what to remember."""
         work = self.work(participant, round_index, share)
         if self.plan.strategy is not None:
             state = self.states.get(participant, {})
-            message, self.states[participant] = self.plan.strategy.client(received, state, work)
-            return message
+            return self.plan.strategy.client(received, state, work)
         if self.plan.sends == "gradient":
             self.model.theta.copy_(received)
-            return sgd.batch_gradient(
-                self.model, work.shard.x, work.shard.y, work.batch_size, work.first_step, work.key
-            )  # fmt: skip
-        return work.train(received)
+            shard = work.shard
+            return sgd.batch_gradient(self.model, shard.x, shard.y, work.batch_size, work.first_step, work.key), {}
+        return work.train(received), {}
