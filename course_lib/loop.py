@@ -1,5 +1,6 @@
 """One process's part in a run: it hosts some of the participants; process 0 is also the server."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable
 from copy import deepcopy
@@ -42,8 +43,17 @@ class Holdings:
     test: Dataset | None = None
 
 
+# Runs in threads of one process would share torch's generator and its number of threads: they take turns.
+_ONE_RUN = threading.RLock()
+
+
 def work(job: Job, holdings: Holdings, report: Callable[[int], None] = cluster.report) -> WorkerLog:
     """Run every round on this process, which holds the raw data of its own clients and of no other."""
+    with _ONE_RUN, torch.enable_grad():
+        return _work(job, holdings, report)
+
+
+def _work(job: Job, holdings: Holdings, report: Callable[[int], None]) -> WorkerLog:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small batches lose more by changing threads than they gain, and one thread is repeatable
     try:
@@ -86,7 +96,7 @@ class _Process:
                 break
         return WorkerLog(
             self.recorder.messages, self.recorder.spans, self._client_accuracy(theta), self.recorder.payloads,
-            self.checkpoints, theta if self.is_server else None, self.best,
+            self.checkpoints, theta if self.is_server else None, self.best, self.notes.why_useless(),
         )  # fmt: skip
 
     def _round(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
@@ -225,7 +235,8 @@ class Notes:
     def __init__(self, wire: Wire, simulated: float) -> None:
         self._wire = wire
         self._left_out: list[str] = []
-        self._absent = self._skipped = 0
+        self._absent = self._skipped = self._used = 0
+        self._last: list[str] = []
         self._simulated = simulated
 
     def add(self, now: Attendance, answers: Answers, *, skipped: bool) -> None:
@@ -234,9 +245,15 @@ class Notes:
             f"round {self._wire.recorder.round}: {self._wire.name(client)} ({reason})"
             for client, reason in answers.left_out.items()
         ]
+        self._used += not skipped
+        self._last = self._left_out[-1:] or self._last
         self._absent += len(now.absent)
         self._skipped += skipped
         self._simulated += now.seconds
+
+    def why_useless(self) -> str:
+        """Return the last reason why a message was left out, if no round could use any; else ""."""
+        return "" if self._used else "; ".join(self._last)
 
     def since_last(self) -> dict[str, Any]:
         """Return the columns of the history, and begin anew; simulated seconds add up over the run."""

@@ -13,7 +13,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from course_lib import text_models
+from course_lib import seeds, text_models
 
 Shape = tuple[int, ...]
 
@@ -28,7 +28,7 @@ class ModelSpec:
     def build(self, shape: Shape, classes: int, seed: int = 0) -> nn.Module:
         """Return the model with initial weights drawn from `seed` alone; the global generator is left as it was."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seeds.seed(seed))
             return self.make(tuple(shape), classes)
 
 
@@ -76,6 +76,16 @@ def check_output(model: nn.Module, shape: Shape, classes: int, *, batch_norm: bo
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(f"{type(model).__name__} has no weights to train: give it at least one layer with parameters")
+    for name, parameter in model.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise ValueError(
+                f"{type(model).__name__}: {name} is {parameter.dtype}, but weights travel as torch.float32: call model.float()"
+            )
+    sparse = [name for name, layer in model.named_modules() if getattr(layer, "sparse", False)]
+    if sparse:
+        raise ValueError(
+            f"{type(model).__name__}: layer {sparse[0]} makes sparse gradients: build it with sparse=False"
+        )
     normed = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     if normed and not batch_norm:
         raise ValueError(

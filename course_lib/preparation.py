@@ -1,8 +1,9 @@
 """What a run settles before any process starts: is the input sound, who takes part when, and which process hosts whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,49 @@ class Job:
     evaluate_every: int
     stop_at: float | None
     keep_payloads: bool
+
+
+def check_setting() -> None:
+    """Raise ValueError where torch is set to make numbers of another kind than those that travel."""
+    if torch.get_default_dtype() != torch.float32:
+        raise ValueError(
+            f"torch's default is {torch.get_default_dtype()}, but weights travel as torch.float32: call "
+            "torch.set_default_dtype(torch.float32) first"
+        )
+
+
+def positions(held: Any, examples: int, what: str) -> list[np.ndarray]:
+    """Return whatever says which of so many examples each client holds as one int64 array of positions a client.
+
+    Raises ValueError for what has no order (sets, dicts), for fractions, and for an example that a client holds twice.
+    """
+    if isinstance(held, set | frozenset | Mapping | str):
+        raise ValueError(  # noqa: TRY004 - as all bad input
+            f"{what} is a {type(held).__name__}: pass a list with one array of example numbers a client"
+        )
+    found = []
+    for client, given in enumerate(held):
+        if isinstance(given, set | frozenset | Mapping | str):
+            raise ValueError(  # noqa: TRY004 - as all bad input
+                f"{what}: client {client} is given as a {type(given).__name__}: pass its example numbers, such as "
+                "sorted(...) of it"
+            )
+        array = np.asarray(given)
+        if array.dtype == bool:
+            if array.shape != (examples,):
+                raise ValueError(
+                    f"{what}: client {client} has a mask of shape {array.shape}, but there are {examples} examples: one "
+                    "truth value each"
+                )
+            array = np.flatnonzero(array)
+        if array.ndim != 1 or not (array.dtype.kind in "iu" or not array.size):
+            raise ValueError(
+                f"{what}: client {client} is given by {array.dtype} of shape {array.shape}: pass whole numbers (n,) or a mask"
+            )
+        if len(np.unique(array)) < len(array):
+            raise ValueError(f"{what}: client {client} holds an example twice: take np.unique(...) of its numbers")
+        found.append(array.astype(np.int64))
+    return found
 
 
 def check(
@@ -91,18 +135,34 @@ def check_plan(plan: Plan, module: nn.Module, train: Dataset, sizes: Sequence[in
             raise ValueError(
                 f"faults names client {client}, but there are {clients} clients: they go from 0 to {clients - 1}"
             )
+    if plan.strategy is None or not plan.strategy.batch_norm:
+        _check_buffers(module, train)
     if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
         return
     for client, size in enumerate(sizes):
         batch = plan.batch_size or size
         if (size % batch or batch) == 1:
             try:
-                deepcopy(module).train()(train.x[:1])
+                deepcopy(module).train()(train.x[:1].clone())
             except ValueError as error:
                 raise ValueError(
                     f"client {client} holds {size} examples, and the last batch of an epoch is a single one, which "
                     f"BatchNorm cannot normalise: take another batch_size than {plan.batch_size}"
                 ) from error
+
+
+def _check_buffers(module: nn.Module, train: Dataset) -> None:
+    """Raise ValueError for a buffer that training changes: it is no weight, so each process would have its own."""
+    tried = deepcopy(module).train()
+    before = {name: buffer.clone() for name, buffer in tried.named_buffers()}
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        tried(train.x[:2].clone())
+    changed = [name for name, buffer in tried.named_buffers() if not torch.equal(buffer, before.get(name, buffer[:0]))]
+    if changed:
+        raise ValueError(
+            f"{type(module).__name__}: training changes the buffer {changed[0]}, which is not a weight and would differ "
+            "between workers: make it a parameter, or keep it fixed"
+        )
 
 
 def participant_sizes(plan: Plan, held: Sequence[int]) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from torch import nn
 from course_lib import cluster, preparation
 from course_lib.data import Dataset
 from course_lib.exchange import DivergedError
+from course_lib.learning import keys
 from course_lib.loop import Holdings, work
 from course_lib.models import ModelSpec, check_output
 from course_lib.plans import Plan
@@ -40,13 +41,25 @@ def fit(
     A client's message that is missing, misshapen or not finite is left out of the round, and named in `run.history`; with
     fewer than `plan.required` left the round is skipped.
 
-    Raises ValueError for bad input before any process starts, DivergedError when everybody's messages are no longer finite,
+    A client's examples are given by their numbers or by a mask of booleans over the data set; numpy's and torch's will do.
+
+    Raises ValueError for bad input before any process starts, and where the server could use no message of the whole run;
+    DivergedError when everybody's messages are no longer finite,
     and cluster.WorkerError when a worker process fails.
     """
+    seed = keys.seed(seed)
+    preparation.check_setting()
+    clients = preparation.positions(clients, len(train), "clients")
+    if local_tests is not None and test is not None:
+        local_tests = preparation.positions(local_tests, len(test), "local_tests")
     rank, world = cluster.join()
     workers = world if world > 1 else workers
     preparation.check(train, clients, test, workers, evaluate_every, stop_at, local_tests)
     module = model.build(train.shape, len(train.classes), seed) if isinstance(model, ModelSpec) else deepcopy(model)
+    for (
+        parameter
+    ) in module.parameters():  # a transposed or channels-last weight: the flat vector needs rows one after the other
+        parameter.data = parameter.data.contiguous()
     if plan.strategy is not None:
         plan = plan.but(strategy=plan.strategy.fitted(module))
     check_output(

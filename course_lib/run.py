@@ -29,6 +29,7 @@ class WorkerLog:
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     theta: Tensor | None = None
     best: Tensor | None = None
+    useless: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,15 @@ class Run:
 
 
 def assemble(plan: Plan, seed: int, module: nn.Module, logs: list[WorkerLog]) -> Run:
-    """Return the Run that the logs of all worker processes, in rank order, add up to."""
+    """Return the Run that the logs of all worker processes, in rank order, add up to.
+
+    Raises ValueError where messages came and the server could use none: the model would be returned untrained.
+    """
+    if logs[0].useless:
+        raise ValueError(
+            f"no round of {plan.rounds} could use the messages that came, so nothing was trained; the last one left out: "
+            f"{logs[0].useless}"
+        )
     import numpy as np
     import pandas as pd
 

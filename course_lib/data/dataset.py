@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    import numpy as np
+from course_lib import seeds
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +74,7 @@ def hold_out(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple[Datas
     held = round(share * len(dataset))
     if not 0 < held < len(dataset):
         raise ValueError(f"share={share} of {len(dataset)} examples leaves nothing on one side: take one such as 0.2")
-    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seeds.seed(seed)))
     return dataset.subset(order[held:].sort().values), dataset.subset(order[:held].sort().values)
 
 
@@ -90,13 +89,14 @@ def from_arrays(
     labels = integer_labels(y)
     if classes is None:
         classes = [str(label) for label in range(int(labels.max()) + 1 if len(labels) else 0)]
-    return Dataset(name, torch.as_tensor(x).float(), labels, tuple(classes))
+    examples = x.detach().clone() if isinstance(x, Tensor) else torch.tensor(np.asarray(x))  # a copy: yours may change
+    return Dataset(name, examples.float(), labels, tuple(classes))
 
 
 def integer_labels(y: "np.ndarray | Tensor | Sequence[int]") -> Tensor:
     """Return labels `(n,)` as int64. Raises ValueError for text, fractions, NaN or another shape."""
     try:
-        labels = y if isinstance(y, Tensor) else torch.tensor(y)
+        labels = y.detach().clone() if isinstance(y, Tensor) else torch.tensor(np.asarray(y))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"labels must be integers, got {str(y)[:60]}: number the classes from 0") from error
     if labels.dim() != 1:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from course_lib import seeds
 from course_lib.data import download, heart, keyboard, shakespeare, text
 from course_lib.data.dataset import Dataset
 from course_lib.data.sources import check_fraction, stratified
@@ -56,7 +57,7 @@ def load_by_client(name: str, *, seed: int = 0, test_fraction: float = 0.2) -> N
             "one of data.partitions"
         )
     check_fraction(test_fraction)
-    return _assembled(_SOURCES[name](test_fraction, seed))
+    return _assembled(_SOURCES[name](test_fraction, seeds.seed(seed)))
 
 
 def _keyboard(test_fraction: float, seed: int) -> Parts:

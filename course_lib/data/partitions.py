@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_lib import seeds
 from course_lib.data.dataset import Dataset, integer_labels
 from course_lib.data.picture import describe, picture
 
@@ -133,7 +134,7 @@ def _check_positive(name: str, value: float) -> None:
 
 
 def _generator(seed: int, purpose: str) -> np.random.Generator:
-    return np.random.default_rng([seed, *purpose.encode()])
+    return np.random.default_rng([seeds.seed(seed), *purpose.encode()])
 
 
 def _proportions(generator: np.random.Generator, alpha: float, clients: int) -> np.ndarray:

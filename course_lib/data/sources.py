@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from course_lib import seeds
 from course_lib.data import download
 from course_lib.data.dataset import Dataset, from_arrays
 
@@ -34,6 +35,7 @@ def load(name: str, *, test_fraction: float = 0.2, seed: int = 0) -> tuple[Datas
             "data.load_by_client"
         )
     check_fraction(test_fraction)
+    seed = seeds.seed(seed)
     whole = _EMBEDDED[name]()
     train, test = stratified(whole, test_fraction, seed)
     return _standardised(train, test) if name == "breast_cancer" else (train, test)

@@ -22,7 +22,7 @@ def scores(model: nn.Module, x: Tensor) -> Tensor:
     was_training = model.training
     model.eval()
     try:
-        return torch.cat([model(part) for part in x.split(_BATCH)])
+        return torch.cat([model(part.clone()) for part in x.split(_BATCH)])  # a layer may work in place
     finally:
         model.train(was_training)
 

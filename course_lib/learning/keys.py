@@ -7,10 +7,15 @@ from hashlib import blake2b
 
 import torch
 
+from course_lib.seeds import seed
+
+__all__ = ["generator", "key", "seed"]
+
 
 def key(*parts: int | str) -> int:
-    """Return a 63-bit seed that depends on every part and on their order."""
-    return int.from_bytes(blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1
+    """Return a 63-bit seed that depends on every part and on their order. Raises ValueError for what `seed` refuses."""
+    plain = tuple(part if isinstance(part, str) else seed(part, "part") for part in parts)
+    return int.from_bytes(blake2b(repr(plain).encode(), digest_size=8).digest(), "little") >> 1
 
 
 def generator(*parts: int | str) -> torch.Generator:

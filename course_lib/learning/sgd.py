@@ -11,7 +11,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from course_lib.data import Dataset
 from course_lib.learning import keys
-from course_lib.learning.tracing import Gradient, record_gradient
+from course_lib.learning.tracing import Recording, record_gradient
 
 # Recording a gradient takes as long as some dozen steps, so a shape must come up this often first.
 _RECORD_AFTER = 20
@@ -27,23 +27,27 @@ class FlatModel:
         vector_to_parameters(self.theta, self.parameters)
         self._views = [parameter.detach() for parameter in self.parameters]
         self._steps: Counter[torch.Size] = Counter()
-        self._recorded: dict[torch.Size, Gradient | None] = {}
+        self._recorded: dict[torch.Size, Recording | None] = {}
 
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         """Return the gradient of the mean cross-entropy over the batch, one tensor a parameter."""
         loss = functional.cross_entropy(self.module(x), y)
-        return torch.autograd.grad(loss, self.parameters)
+        return torch.autograd.grad(loss, self.parameters, materialize_grads=True)
 
     def step(self, x: Tensor, y: Tensor, learning_rate: float) -> None:
         """Take one SGD step on the batch `x: (b, *shape)`, `y: (b,)`."""
         recorded = self._recorded.get(x.shape)
-        if recorded is not None:
+        if recorded is not None and not recorded.is_due():
             with torch.inference_mode():
-                torch._foreach_add_(self._views, recorded(x, y, *self._views), alpha=-learning_rate)
+                torch._foreach_add_(self._views, recorded.repeat(x, y, *self._views), alpha=-learning_rate)
             return
         self._steps[x.shape] += 1
-        if self._steps[x.shape] == _RECORD_AFTER:
-            gradient, self._recorded[x.shape] = record_gradient(self.module, self.parameters, x, y)
+        if recorded is not None:
+            gradient, proved = recorded.prove(self.module, self._views, x, y, self.gradient)
+            self._recorded[x.shape] = recorded if proved else None
+        elif self._steps[x.shape] == _RECORD_AFTER:
+            gradient, repeat = record_gradient(self.module, self.parameters, x, y)
+            self._recorded[x.shape] = Recording(repeat) if repeat else None
         else:
             gradient = self.gradient(x, y)
         torch._foreach_add_(self._views, gradient, alpha=-learning_rate)
@@ -64,7 +68,7 @@ def batches(
     """
     if batch_size is None:
         for _ in range(steps):
-            yield x, y
+            yield x.clone(), y  # a first layer that works in place must not change the data
         return
     per_epoch, step, last = steps_an_epoch(len(y), batch_size), first_step, first_step + steps
     while step < last:
@@ -87,7 +91,7 @@ def epoch(
 
 def batch_key(seed: int, participant: int) -> tuple[int | str, ...]:
     """Return the key of a participant's walk through its shard."""
-    return (seed, "batches", participant)
+    return (keys.seed(seed), "batches", participant)
 
 
 def local_update(
@@ -112,4 +116,4 @@ def batch_gradient(
 ) -> Tensor:
     """Return the flat gradient `(d,)` of batch number `step`; the weights stay as they are."""
     ((batch_x, batch_y),) = batches(x, y, batch_size, step, 1, key)
-    return parameters_to_vector(model.gradient(batch_x, batch_y))
+    return torch.cat([part.reshape(-1) for part in model.gradient(batch_x, batch_y)])

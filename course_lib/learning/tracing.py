@@ -7,14 +7,17 @@ worker process.
 """
 
 import operator
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.fx import CodeGen, Graph, GraphModule, Node
 from torch.fx.node import map_aggregate
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 Gradient = Callable[..., tuple[Tensor, ...]]
@@ -26,11 +29,15 @@ def record_gradient(
     """Return the gradient of the mean cross-entropy over the batch, and `gradient(x, y, *parameters)` to repeat it.
 
     The second serves batches shaped like `x`, `y`; it is None for a module that cannot be recorded, because what it does
-    depends on the values it computes.
+    depends on the values it computes, or on what torch does not see: numpy, Python's random numbers, what it counts itself.
     """
-    recorder = _Recorder([x, y, *parameters])
+    recorder = _Recorder([x, y, *parameters], module)
+    before = _outside(module)
     with recorder:
-        gradient = torch.autograd.grad(functional.cross_entropy(module(x), y), parameters)
+        with _Watch(recorder):
+            scores = module(x)
+        gradient = torch.autograd.grad(functional.cross_entropy(scores, y), parameters, materialize_grads=True)
+    recorder.repeatable &= _outside(module) == before
     if not recorder.repeatable:
         return gradient, None
     recorder.graph.output(tuple(recorder.nodes[id(part)] for part in gradient))
@@ -39,14 +46,76 @@ def record_gradient(
     return gradient, GraphModule(recorder.constants, recorder.graph).forward
 
 
+class Recording:
+    """A recorded gradient, which is held against the real one again and again: soon after it was made, then ever more rarely."""
+
+    def __init__(self, repeat: Gradient) -> None:
+        self.repeat, self._steps = repeat, 0
+
+    def is_due(self) -> bool:
+        """Count a step; say whether it is one of those that are proved: 1, 2, 3, 4, 8, 16 and so on."""
+        self._steps += 1
+        return self._steps & (self._steps - 1) == 0 or self._steps == 3
+
+    def prove(
+        self, module: nn.Module, views: Sequence[Tensor], x: Tensor, y: Tensor,
+        real: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+    ) -> tuple[tuple[Tensor, ...], bool]:  # fmt: skip
+        """Return the real gradient, and whether the repeated one equals it to the bit, random numbers and buffers included."""
+        buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+        saved, generator = [buffer.clone() for buffer in buffers], torch.get_rng_state()
+        with torch.inference_mode():
+            repeated = [
+                *self.repeat(x.clone(), y, *views),
+                *(buffer.clone() for buffer in buffers),
+                torch.get_rng_state(),
+            ]
+        torch.set_rng_state(generator)
+        with torch.no_grad():
+            for buffer, value in zip(buffers, saved, strict=True):
+                buffer.copy_(value)
+        gradient = real(x, y)
+        expected = [*gradient, *buffers, torch.get_rng_state()]
+        return gradient, all(torch.equal(one, other) for one, other in zip(repeated, expected, strict=True))
+
+
+def _outside(module: nn.Module) -> str:
+    """Return what a module's Python code may draw from or count in, as far as it can be seen."""
+    plain = [
+        (name, key, value) for name, layer in module.named_modules() for key, value in vars(layer).items()
+        if isinstance(value, int | float | str | list | tuple)
+    ]  # fmt: skip
+    return repr((random.getstate(), np.random.get_state()[1:], plain))  # type: ignore[index]
+
+
+class _Watch(TorchFunctionMode):
+    """Notices when a module takes values out of torch, where what becomes of them cannot be recorded."""
+
+    def __init__(self, recorder: "_Recorder") -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(function, "__name__", "") in _LEAVES:
+            self._recorder.repeatable = False
+        return function(*args, **(kwargs or {}))
+
+
+_LEAVES = {"tolist", "numpy", "__array__", "__dlpack__", "data_ptr", "storage", "untyped_storage"}
+
+
 class _Recorder(TorchDispatchMode):
     """Notes each operation that runs while it is active: below autograd, so the backward pass too."""
 
-    def __init__(self, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Tensor], module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.graph, self.constants, self.repeatable = Graph(), nn.Module(), True
         # A tensor is known by its identity, so each must stay alive until the recording ends.
         self.alive = list(inputs)
+        held = [value for layer in module.modules() for value in vars(layer).values() if isinstance(value, Tensor)]
+        self._known = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers(), *held)}
         self.nodes = {id(tensor): self.graph.placeholder(f"input_{n}") for n, tensor in enumerate(inputs)}
 
     @classmethod
@@ -81,7 +150,8 @@ class _Recorder(TorchDispatchMode):
             return value
         if id(value) in self.nodes:
             return self.nodes[id(value)]
-        # Neither given nor computed: a buffer of the module, or a weight that is not trained.
+        # Neither given nor computed: a buffer of the module, or a weight that is not trained. Else it was made outside torch.
+        self.repeatable &= id(value) in self._known
         name = f"constant_{len(self.alive)}"
         self.constants.register_buffer(name, value)
         return self._remember(value, self.graph.get_attr(name))
