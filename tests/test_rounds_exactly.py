@@ -197,3 +197,6 @@ def test_the_bytes_of_a_run_are_those_of_its_rounds_without_the_final_test_of_ev
     last = pd.DataFrame([{**run.traffic.iloc[-1].to_dict(), "kind": "evaluation", "bytes": 1000}])
     assert replace(run, traffic=pd.concat([run.traffic, last])).bytes_sent == 2 * 2 * 4
     assert (run.history["bytes_up"].tolist(), run.history["bytes_down"].tolist()) == ([4, 8], [4, 8])
+    train, clients = THREE
+    gradients = rounds.fit(Bowl(), train, clients, plans.fedsgd(rounds=2)).history
+    assert gradients["bytes_up"].tolist() == gradients["bytes_down"].tolist() == [12, 24]
