@@ -55,7 +55,7 @@ def watched(answer: Any, in_place: bool = False) -> Any:
             result = function(*arguments, **named)
         except Raised:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # an interrupt is the learner's own wish
             raise Raised(_describe(answer, error)) from error
         if is_untouched(result):
             raise Raised("unfinished", unfinished=True)
@@ -76,16 +76,26 @@ def _says_nothing(function: ast.FunctionDef) -> bool:
     )
 
 
-def _describe(function: FunctionType, error: Exception) -> str:
+def told(error: BaseException) -> str:
+    """Return an exception's kind and message, also where its own `__str__` raises."""
+    if isinstance(error, SystemExit):
+        return "SystemExit: `exit()` would end the notebook; use `return`"
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 (it is the learner's)
+        return type(error).__name__
+
+
+def _describe(function: FunctionType, error: BaseException) -> str:
     file = function.__code__.co_filename
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    kind, name = type(error).__name__, function.__name__
+    name = function.__name__
     if not own or own[-1].lineno is None:
-        return f"Not yet. Your function could not be called as the exercise calls it: {kind}: {error}"
+        return f"Not yet. Your function could not be called as the exercise calls it: {told(error)}"
     line = linecache.getline(file, own[-1].lineno).strip()
     place = own[-1].lineno - function.__code__.co_firstlineno + 1
     quoted = f", `{line}`" if line else ""
-    return f"Not yet. Your function `{name}` raised {kind}: {error}. It was in line {place}{quoted}."
+    return f"Not yet. Your function `{name}` raised {told(error)}. It was in line {place}{quoted}."
 
 
 def _empty() -> None: ...

@@ -13,7 +13,7 @@ from types import EllipsisType, FunctionType, ModuleType
 from typing import Any, Literal
 
 from course_lib.classroom import cards
-from course_lib.classroom.attempts import Raised, has_stub, is_untouched, watched
+from course_lib.classroom.attempts import Raised, has_stub, is_untouched, told, watched
 
 # Set to 1 when the solutions themselves are run: anything but a right answer then raises.
 STRICT = "COURSE_STRICT_EXERCISES"
@@ -51,23 +51,23 @@ class Exercise:
         if not hints or not solution.strip():
             raise ValueError(f"the exercise {title!r} needs at least one hint and a solution")
         self.title, self.hints, self.code = title, tuple(hints), solution.strip("\n")
+        self.name = ""  # such as "00.q1", once `exercise` has found it
         self._check, self._in_place, self._hints_given = check, in_place, 0
 
     def judge(self, *answers: Any, **named: Any) -> Outcome:
         """Return what there is to say about the answers; never raises for any answer."""
-        if any(map(_not_attempted, [*answers, *named.values()])):
-            return Outcome("untouched", UNTOUCHED)
         watch = functools.partial(watched, in_place=self._in_place)
         try:
+            if any(map(_not_attempted, [*answers, *named.values()])):
+                return Outcome("untouched", UNTOUCHED)
             praise = self._check(*map(watch, answers), **{name: watch(answer) for name, answer in named.items()})
         except Raised as raised:
             return Outcome("untouched", UNTOUCHED) if raised.unfinished else Outcome("wrong", raised.message)
         except (Wrong, AssertionError) as wrong:
             return Outcome("wrong", f"Not yet. {str(wrong) or 'That is not the answer.'}")
-        except Exception as error:  # noqa: BLE001 - whatever a strange answer leads to, the learner gets a sentence
-            given = ", ".join(_short(answer) for answer in [*answers, *named.values()])
-            kind = type(error).__name__
-            return Outcome("wrong", f"Not yet. The check could make nothing of your answer {given}: {kind}: {error}")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a strange answer leads to, the learner gets a sentence
+            given = ", ".join(short(answer) for answer in [*answers, *named.values()])
+            return Outcome("wrong", f"Not yet. The check could make nothing of your answer {given}: {told(error)}")
         return Outcome("right", f"Correct. {praise or ''}".rstrip())
 
     def check(self, *answers: Any, **named: Any) -> None:
@@ -76,7 +76,9 @@ class Exercise:
         Raises AssertionError for anything but a right answer where COURSE_STRICT_EXERCISES=1 (to test solutions).
         """
         outcome = self.judge(*answers, **named)
-        cards.show_card(_CARDS[outcome.status], outcome.message)
+        further = f'\nFor a hint, type `exercise("{self.name}").hint()` in a new cell.'
+        ask = outcome.status != "right" and self.name
+        cards.show_card(_CARDS[outcome.status], outcome.message + (further if ask else ""))
         if outcome.status != "right" and is_strict():
             raise AssertionError(f"{self.title}: {outcome.message}")
 
@@ -109,6 +111,7 @@ def exercise(name: str) -> Exercise:
     found = exercises(lesson)
     if question not in found:
         raise ValueError(f"lesson {lesson} has no exercise {question!r}; it has: {', '.join(found)}")
+    found[question].name = name
     return found[question]
 
 
@@ -139,6 +142,10 @@ def _not_attempted(answer: Any) -> bool:
     return is_untouched(answer) or any(isinstance(part, EllipsisType) for part in parts)
 
 
-def _short(answer: Any) -> str:
-    text = repr(answer)
+def short(answer: Any) -> str:
+    """Return an answer as a message quotes it: what it looks like, cut off where it is long, and its type."""
+    try:
+        text = repr(answer)
+    except (Exception, SystemExit):  # noqa: BLE001 - a learner's own class may have a `__repr__` that does not work yet
+        return f"of type `{type(answer).__name__}`, whose `__repr__` raises an error"
     return f"`{text if len(text) <= 80 else text[:77] + '...'}` ({type(answer).__name__})"

@@ -117,6 +117,7 @@ def files(name: str) -> dict[str, Path]:
 def _file(name: str, remote: Remote, file: str) -> Path:
     """Return the path of a checked file, from the cache or else from the first mirror that has it."""
     import pooch
+    import requests
 
     folder = Path(os.environ.get("COURSE_DATA_DIR") or pooch.os_cache("dml-vs-fl")) / name
     own = os.environ.get("COURSE_DATA_MIRROR")
@@ -132,7 +133,12 @@ def _file(name: str, remote: Remote, file: str) -> Path:
             )  # fmt: skip
         except ValueError as error:  # the checksum
             failures.append(f"{mirror}{file} is damaged or was changed ({' '.join(str(error).split())})")
-        except OSError as error:  # requests' errors are OSErrors
+        except OSError as error:
+            if not isinstance(error, requests.RequestException):  # those are OSErrors too, but no fault of this disk
+                raise DownloadError(
+                    f"the data set {name!r} cannot be kept in {folder} ({type(error).__name__}: {error}): set COURSE_DATA_DIR to a "
+                    f"folder that you can write to and that has room; or use the embedded {remote.embedded}"
+                ) from error
             failures.append(f"{mirror}{file} could not be fetched ({type(error).__name__}: {str(error)[:150]})")
     raise DownloadError(
         f"the data set {name!r} is not on this machine and could not be downloaded:\n- "

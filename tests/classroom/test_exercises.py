@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -227,3 +228,47 @@ def test_an_exercise_is_found_by_lesson_and_name() -> None:
 def test_an_unknown_exercise_is_named_with_what_there_is(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         classroom.exercise(name)
+
+
+class Shy:
+    """A learner's own class that is not finished."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not written yet")
+
+
+def leaves(x: float) -> float:
+    raise SystemExit(3)
+
+
+def test_an_answer_that_would_end_the_notebook_or_cannot_be_shown_gets_a_sentence() -> None:
+    status, message = said(HALF, leaves)
+    assert status == "wrong" and "raised SystemExit: `exit()` would end the notebook; use `return`" in message
+    status, message = said(number(lambda answer: answer + 1), Shy())
+    assert status == "wrong" and "of type `Shy`, whose `__repr__` raises an error" in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "message"),
+    [
+        (classroom.answers.number, "8", "`'8'` (str) is text: write the number without quotation marks"),
+        (classroom.answers.number, True, "`True` is no number"), (classroom.answers.number, said, "is a function"),
+        (classroom.answers.number, [8], "a single number belongs here"),
+        (classroom.answers.truth, "False", "any text counts as true"), (classroom.answers.truth, 1, "neither `True` nor"),
+        (classroom.answers.function, 1.5, "`1.5` (float) is no function: pass the function itself"),
+    ],
+)  # fmt: skip
+def test_an_answer_of_the_wrong_kind_is_met_by_name(kind: Callable[[Any], Any], answer: Any, message: str) -> None:
+    with pytest.raises(Wrong, match=re.escape(message)):
+        kind(answer)
+
+
+def test_single_values_of_numpy_and_torch_are_taken_for_plain_ones() -> None:
+    assert [classroom.answers.number(one) for one in (8, np.int64(8), torch.tensor(8.0), 8.0)] == [8] * 4
+    assert [classroom.answers.truth(one) for one in (False, np.False_, torch.tensor(False))] == [False] * 3
+
+
+def test_a_wrong_and_an_untouched_answer_are_told_where_to_ask_for_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    for answer in (..., "surely wrong"):
+        classroom.exercise("00.q1").check(answer)
+        assert 'type `exercise("00.q1").hint()` in a new cell' in capsys.readouterr().out

@@ -132,3 +132,14 @@ def test_without_internet_the_error_names_the_embedded_alternative(
     publish(name, files, server, monkeypatch, NOBODY)
     with pytest.raises(download.DownloadError, match=rf"could not be fetched(.|\n)*data\.load\('{embedded}'\)"):
         data.load(name)
+
+
+def test_a_cache_that_cannot_be_written_is_named_and_no_mirror_is_blamed(
+    server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    publish("mnist", mnist_files(), server, monkeypatch)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("COURSE_DATA_DIR", str(tmp_path / "file"))
+    with pytest.raises(download.DownloadError, match=r"cannot be kept in .*set COURSE_DATA_DIR to a folder") as caught:
+        data.load("mnist")
+    assert "http" not in str(caught.value)
