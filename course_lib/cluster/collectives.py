@@ -11,13 +11,15 @@ from course_lib.cluster.traffic import Channel
 def ring_all_reduce(channel: Channel, tensor: Tensor, kind: str = "all-reduce") -> None:
     """Replace `tensor`, on every rank, by its sum over all ranks.
 
-    Each rank sends 2 (n - 1) / n times the tensor's size, however many ranks n there are.
+    Each rank sends 2 (n - 1) / n times the tensor's size, however many ranks n there are. Raises ValueError for whole numbers
+    whose sum could leave their type, and wrap round.
     Source: Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations".
     """
     n, rank = channel.world, channel.rank
     right, left = (rank + 1) % n, (rank - 1) % n
     if not tensor.is_contiguous():
         raise ValueError("ring_all_reduce changes the tensor in place, in slices: pass a contiguous one")
+    _check_room(tensor, n)
     chunks = list(tensor.view(-1).tensor_split(n))
 
     # Once round the ring, adding: chunk `rank + 1` ends up complete here.
@@ -32,6 +34,18 @@ def ring_all_reduce(channel: Channel, tensor: Tensor, kind: str = "all-reduce") 
         handle = channel.isend(chunks[outgoing], right, kind=kind)
         chunks[incoming].copy_(channel.recv(left, kind=kind))
         handle.wait()
+
+
+def _check_room(tensor: Tensor, ranks: int) -> None:
+    if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+        return
+    if tensor.dtype == torch.bool:
+        raise ValueError("ring_all_reduce adds numbers, not torch.bool: convert the tensor, for example with .long()")
+    most = torch.iinfo(tensor.dtype).max // ranks
+    if tensor.numel() and not (-most <= int(tensor.min()) and int(tensor.max()) <= most):
+        raise ValueError(
+            f"ring_all_reduce: {ranks} such tensors may add up to more than {tensor.dtype} holds: convert it with .long() or .double()"
+        )
 
 
 def broadcast(channel: Channel, tensor: Tensor, root: int = 0, kind: str = "broadcast") -> None:
@@ -58,10 +72,13 @@ def sum_in_order(
     """Return, on every rank, the weighted sum of all ranks' rows, added in rank order and in double precision.
 
     `rows`: this rank's tensors, all of one shape; `weights`: one number each. Floating-point addition depends on its
-    order: a fixed order gives every rank the same bits in every run.
+    order: a fixed order gives every rank the same bits in every run. Raises TypeError for whole numbers: a weighted sum of them is
+    none, and would be cut off.
     """
     if not rows or len(rows) != len(weights):
         raise ValueError(f"{len(rows)} rows and {len(weights)} weights: pass at least one row, and a weight for each")
+    if not all(row.dtype.is_floating_point for row in rows):
+        raise TypeError(f"sum_in_order adds floating-point rows, not {rows[0].dtype}: convert them with .double()")
     partial = torch.zeros_like(rows[0], dtype=torch.float64)
     for row, weight in zip(rows, weights, strict=True):
         partial.add_(row, alpha=weight)

@@ -75,8 +75,9 @@ class _Reader:
             return str(value)
         if isinstance(value, ModuleType):
             file = getattr(value, "__file__", None)
-            own = file and _is_learners(value.__name__)
-            return [value.__name__, _digest(Path(file).read_bytes())] if own else value.__name__
+            if file is None or not _is_learners(value.__name__):
+                return value.__name__
+            return [value.__name__, _digest(Path(file).read_bytes())]
         if isinstance(value, partial):
             return {"is": "partial", "of": [self.read(part) for part in (value.func, value.args, value.keywords)]}
         if isinstance(value, MethodType):

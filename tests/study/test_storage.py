@@ -88,5 +88,5 @@ def test_a_file_system_without_locks_is_not_taken_for_a_second_study(
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="cannot be stored in .*: use a folder that you can write to"):
+    with pytest.raises(OSError, match=r"cannot be stored in .*: use a folder that you can write to"):
         study.run(tmp_path / "file" / "study", FEDSGD, [0], fit, workers=1, progress=quiet)
