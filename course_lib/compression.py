@@ -32,9 +32,12 @@ class Quantise:
     """Eight bits a number: its nearest multiple of the largest one / 127, so at most half of that is lost on each.
 
     `feedback`: keep what is lost for the next vector. A vector with NaN or infinity is unpacked as NaN.
+    `stochastic`: round up or down at random, so that each number is right on average (Alistarh et al. 2017, arXiv 1610.02132);
+    up to a whole multiple is then lost on each. The draws come from torch's generator, which a run seeds for each client and round.
     """
 
     feedback: bool = False
+    stochastic: bool = False
 
     def size(self, values: int) -> int:
         return 4 + values
@@ -42,7 +45,9 @@ class Quantise:
     def pack(self, vector: Tensor, residual: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         vector = vector if residual is None else vector + residual
         scale = vector.abs().max().reshape(1) / 127
-        steps = torch.nan_to_num(vector / scale).round().clamp(-127, 127).to(torch.int8)
+        steps = torch.nan_to_num(vector / scale)
+        steps = (steps + torch.rand(len(steps))).floor() if self.stochastic else steps.round()
+        steps = steps.clamp(-127, 127).to(torch.int8)
         packed = torch.cat([scale.view(torch.uint8), steps.view(torch.uint8)])
         return packed, vector - self.unpack(packed, len(vector)) if self.feedback else None
 

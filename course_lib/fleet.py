@@ -10,13 +10,15 @@ class Attendance:
     """One round: the clients that get the model, and those whose message comes back in time.
 
     `work`: for each client that answers, the share of its local steps that it takes, above 0 and up to 1. `absent`: why each
-    of the others does not answer. `seconds`: how long the round would take on the clients' own devices, where that is known.
+    of the others does not answer. `counts`: for clients that were more or less likely to be asked than others, how many times
+    an example of theirs counts in the mean (1 where nothing is said). `seconds`: how long the round would take on the clients' own devices, where that is known.
     """
 
     asked: tuple[int, ...]
     work: Mapping[int, float]
     absent: Mapping[int, str] = field(default_factory=dict)
     seconds: float = float("nan")
+    counts: Mapping[int, float] = field(default_factory=dict)
 
 
 class Fleet(Protocol):

@@ -114,7 +114,10 @@ class _Process:
 
     def _round_with_server(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
         plan = self.plan
-        weights = [self.participants.examples(client, round_index) for client in range(len(self.job.sizes))]
+        weights = [
+            now.counts.get(client, 1.0) * self.participants.examples(client, round_index)
+            for client in range(len(self.job.sizes))
+        ]
         answers = through_server(
             self.wire, self._download(theta), now.asked, {client: weights[client] for client in now.work}, plan.sends,
             lambda client, received: self.participants.message(client, received, round_index, now.work[client]),

@@ -71,6 +71,10 @@ def fit(
     preparation.check_plan(plan, module, train, sizes)
     weights = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     attendance = preparation.attendance(plan, sizes, weights, seed)
+    if plan.strategy is not None and plan.strategy.by_examples and any(now.counts for now in attendance):
+        raise ValueError(
+            f"{plan.strategy!r} keeps a mean over all clients, by their examples: use a fleet without inverse_probability"
+        )
     hosts = preparation.hosting(plan, held, attendance, workers)
     job = Job(module, plan, seed, sizes, attendance, hosts, evaluate_every, stop_at, keep_payloads)
     given = [Holdings(test=test if worker == 0 else None) for worker in range(workers)]

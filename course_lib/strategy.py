@@ -53,12 +53,14 @@ class LocalWork:
 @dataclass(frozen=True)
 class Strategy:
     """Federated averaging; a strategy overrides what it does differently. `batch_norm`: whether it can train BatchNorm.
+    `by_examples`: whether clients must count by their examples alone, however likely they are to be asked.
 
     A strategy is settings and pure functions. What has to be remembered is handed in and out as a `State`: each client's
     own, which outlives rounds that the client sits out, and the server's.
     """
 
     batch_norm: ClassVar[bool] = False
+    by_examples: ClassVar[bool] = False
 
     def fitted(self, module: nn.Module) -> "Strategy":
         """Return this strategy for the model at hand, with its initial weights. Raises ValueError where they do not go together."""

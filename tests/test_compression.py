@@ -149,3 +149,12 @@ def test_packing_a_gradient_is_packing_a_vector() -> None:
 def test_bytes_that_nobody_packed_are_unpacked_as_nan_and_so_left_out() -> None:
     forged = torch.full((TopK(0.1).size(100),), 255, dtype=torch.uint8)
     assert TopK(0.1).unpack(forged, 100).isnan().all()
+
+
+def test_stochastic_rounding_is_right_on_average_where_the_nearest_step_is_not() -> None:
+    vector, times = torch.cat([torch.full((50,), 0.3), torch.tensor([127.0])]), 4000
+    torch.manual_seed(0)
+    way = Quantise(stochastic=True)
+    mean = sum(way.unpack(way.pack(vector)[0], 51).double() for _ in range(times)) / times
+    assert (mean - vector).abs().max() < 0.04  # five standard errors
+    assert not Quantise().unpack(Quantise().pack(vector)[0], 51)[:50].any()

@@ -97,7 +97,7 @@ def test_a_first_layer_that_works_in_place_leaves_the_data_alone(first: nn.Modul
 
 class NumpyNoise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return x + torch.from_numpy(np.random.randn(*x.shape).astype(np.float32))  # noqa: NPY002
+        return x + torch.from_numpy(np.random.randn(*x.shape).astype(np.float32))
 
 
 class OwnNoise(nn.Module):
@@ -136,7 +136,7 @@ class BranchOnArray(nn.Module):
 def test_what_a_recorded_gradient_would_freeze_is_not_recorded(layer: Callable[[], nn.Module]) -> None:
     def trained(recording: bool) -> Tensor:
         random.seed(0)
-        np.random.seed(0)  # noqa: NPY002
+        np.random.seed(0)
         model, generator = sgd.FlatModel(nn.Sequential(layer(), *linear())), torch.Generator().manual_seed(0)
         for _ in range(120):
             x, y = torch.randn(4, 64, generator=generator), torch.randint(10, (4,), generator=generator)

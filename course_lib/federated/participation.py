@@ -10,7 +10,7 @@ import torch
 from course_lib.fleet import Attendance
 from course_lib.learning import keys
 
-__all__ = ["LAPTOP", "OLD_PHONE", "PHONE", "Attendance", "Device", "Devices"]
+__all__ = ["LAPTOP", "OLD_PHONE", "PHONE", "Attendance", "Device", "Devices", "inclusion", "systematic"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,44 @@ OLD_PHONE = Device("old phone", speed=20, uplink=1e5, downlink=5e5, memory=2.5e8
 _MEMORY_FOR_A_MODEL = 3
 
 
+def inclusion(importance: Sequence[float], wanted: int) -> list[float]:
+    """Return each client's chance of being asked, `(n,)`: in proportion to importance, at most 1, `wanted` in all.
+
+    What those at 1 cannot take is shared out among the others.
+    """
+    chances, sure = [1.0] * len(importance), 0
+    order = sorted(range(len(importance)), key=lambda client: -importance[client])
+    wanted = min(wanted, len(order))
+    left = float(sum(importance))
+    while sure < wanted and (wanted - sure) * importance[order[sure]] >= left:
+        left -= importance[order[sure]]
+        sure += 1
+    for client in order[sure:]:
+        chances[client] = (wanted - sure) * importance[client] / left
+    return chances
+
+
+def systematic(chances: Sequence[float], chance: torch.Generator) -> tuple[int, ...]:
+    """Draw clients, each with its own chance: a comb with teeth 1 apart is laid over the chances, set end to end at random."""
+    order = torch.randperm(len(chances), generator=chance).tolist()
+    end = float(torch.rand((), generator=chance, dtype=torch.float64))
+    drawn = []
+    for client in order:
+        start, end = end, end + chances[client]
+        if floor(end + 1e-9) > floor(start + 1e-9):
+            drawn.append(client)
+    return tuple(sorted(drawn))
+
+
 @dataclass(frozen=True)
 class Devices:
     """Clients that differ, and on which one cannot rely; the same seed gives the same rounds.
 
     `devices`: one a client; without any, clients take no time.
     `importance`: how likely each client is to be asked, in any unit; by default all are equally likely (uniform sampling).
+    `inverse_probability`: each client is then asked with a chance in proportion to its importance, at most 1, drawn systematically
+    (Madow 1949), and its examples count 1 / chance in the mean: whoever is asked less often counts the more, and nobody's
+    importance shifts the mean (Hajek's ratio: a bias of the order 1 / cohort remains). Without it, clients are drawn one after the other, which evens the chances out, and count by examples alone.
     `available(client, round_index)`: the chance, 0 to 1, that the client can be asked in that round; by default it always can.
     `dropout`: the chance that an asked client never answers, one for all or one each.
     `deadline`: seconds after which the server stops waiting. `partial_work`: whether a client that would be late sends what it
@@ -62,6 +94,7 @@ class Devices:
     deadline: float | None = None
     partial_work: Literal["accept", "drop"] = "drop"
     over_selection: float = 1.0
+    inverse_probability: bool = False
 
     def __post_init__(self) -> None:
         chances = [self.dropout] if isinstance(self.dropout, int | float) else list(self.dropout)
@@ -75,6 +108,13 @@ class Devices:
             raise ValueError(f"deadline={self.deadline} must be above 0 seconds, and needs devices, which take time")
         if self.partial_work not in ("accept", "drop"):
             raise ValueError(f"partial_work={self.partial_work!r} must be 'accept' or 'drop'")
+        if self.inverse_probability and (
+            self.available is not None or self.over_selection > 1 or 0 in (importance or ())
+        ):
+            raise ValueError(
+                "inverse_probability=True knows how likely a client is to be asked from its importance alone: give each one above 0, and "
+                "leave out available and over_selection"
+            )
         if not 1 <= self.over_selection < float("inf"):
             raise ValueError(
                 f"over_selection={self.over_selection} must be at least 1: 1.3 asks 13 clients where 10 are wanted"
@@ -105,7 +145,12 @@ class Devices:
         for client in sorted(work, key=lambda client: (arrival[client], turn[client]))[cohort_size:]:
             absent[client] = "not needed any more"
             del work[client], arrival[client]
-        return Attendance(asked, work, absent, self._seconds(arrival, cohort_size, waiting=len(work) < len(asked)))
+        counts = {}
+        if self.inverse_probability:
+            chances = inclusion(self.importance or [1.0] * len(steps), wanted)
+            counts = {client: 1 / chances[client] for client in asked}
+        seconds = self._seconds(arrival, cohort_size, waiting=len(work) < len(asked))
+        return Attendance(asked, work, absent, seconds, counts)
 
     def _check_lengths(self, clients: int) -> None:
         for name in ("devices", "importance", "dropout"):
@@ -117,6 +162,8 @@ class Devices:
 
     def _asked(self, round_index: int, wanted: int, clients: int, chance: torch.Generator) -> tuple[int, ...]:
         """Draw clients without replacement, each with its importance, from those that are available."""
+        if self.inverse_probability:
+            return systematic(inclusion(self.importance or [1.0] * clients, wanted), chance)
         rolls = torch.rand(clients, generator=chance).tolist()
         importance = torch.ones(clients, dtype=torch.float64)
         if self.importance is not None:

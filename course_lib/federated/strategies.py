@@ -1,7 +1,7 @@
 """Strategies for clients that differ. Each overrides the step of federated averaging that its paper changes."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ class Scaffold(Strategy):
     double every message. `server_rate` is the paper's eta_g. Raises ValueError for one that is not above 0.
     """
 
+    by_examples: ClassVar[bool] = True
     server_rate: float = 1.0
 
     def __post_init__(self) -> None:

@@ -10,8 +10,8 @@ import torch
 
 from course_lib import cluster, data, models, plans, preparation, rounds
 from course_lib.data import Dataset
-from course_lib.federated.participation import LAPTOP, OLD_PHONE, PHONE, Attendance, Device, Devices
-from course_lib.federated.strategies import FedNova
+from course_lib.federated.participation import LAPTOP, OLD_PHONE, PHONE, Attendance, Device, Devices, inclusion
+from course_lib.federated.strategies import FedNova, Scaffold
 
 MODEL = models.logistic()
 VALUES = 64 * 10 + 10
@@ -278,3 +278,43 @@ def test_a_fleet_with_everyone_in_every_round_is_the_run_without_one(digits: tup
     without = rounds.fit(MODEL, train, clients, plan.but(fleet=None), test=test)
     pairs = zip(with_fleet.model.parameters(), without.model.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_chances_are_in_proportion_to_importance_and_at_most_one() -> None:
+    assert inclusion([1, 1, 2], 2) == pytest.approx([0.5, 0.5, 1.0])
+    chances = inclusion([1] * 50 + [1e5] * 50, 10)
+    assert sum(chances) == pytest.approx(10) and max(chances) < 1
+    assert inclusion([1, 1, 100], 2) == pytest.approx([0.5, 0.5, 1.0])
+
+
+def test_clients_are_drawn_with_their_chances_and_count_the_inverse() -> None:
+    importance = [1.0] * 5 + [4.0] * 5
+    chances, fleet = inclusion(importance, 4), Devices(importance=importance, inverse_probability=True)
+    asked, estimates = [0] * 10, []
+    for number in range(2000):
+        now = fleet.attendance(number, 4, [1] * 10, 8, 8, 0)
+        assert len(now.asked) == 4
+        for client in now.asked:
+            asked[client] += 1
+            assert now.counts[client] == pytest.approx(1 / chances[client])
+        estimates.append(sum(client * count for client, count in now.counts.items()))
+    assert [times / 2000 for times in asked] == pytest.approx(chances, abs=0.05)
+    assert sum(estimates) / 2000 == pytest.approx(45, rel=0.05)
+
+
+def test_a_mean_by_inverse_chance_counts_in_a_run_and_is_refused_where_it_cannot() -> None:
+    train, _ = data.load("digits")
+    clients = data.partitions.iid(train.y, 4)
+    plan = plans.fedavg(rounds=2, participation=0.5, epochs=1)
+    runs = [
+        rounds.fit(
+            models.logistic(), train, clients, plan.but(fleet=Devices(importance=[1, 1, 3, 3], inverse_probability=on))
+        )
+        for on in (True, False)
+    ]
+    assert runs[0].model[1].weight.isfinite().all()
+    with pytest.raises(ValueError, match=r"Scaffold\(.*keeps a mean over all clients"):
+        fleet = Devices(importance=[1, 1, 3, 3], inverse_probability=True)
+        rounds.fit(models.logistic(), train, clients, plan.but(strategy=Scaffold(), fleet=fleet))
+    with pytest.raises(ValueError, match="from its importance alone"):
+        Devices(over_selection=1.5, inverse_probability=True)
