@@ -55,6 +55,7 @@ def test_no_interval_goes_beyond_what_is_possible() -> None:
     assert line[:, 0].max() == 100
     assert estimate([99.0, 90.0], (0, 100)).high == 100
     assert estimate(learning.interval([99.0, 90.0]), (0, 100)).high == 100
+    assert estimate(learning.interval([1.0, 10.0]), (0, 100)).low == 0
 
 
 def test_named_looks_stay_the_same_from_figure_to_figure() -> None:

@@ -63,7 +63,8 @@ def test_of_a_large_crowd_the_sample_has_boxes_and_the_others_are_dots_that_wait
     picture = plots.diagram(plans.fedavg(3, participation=0.2), [40] * 100, weights=1000)
     [axes] = picture.figure.axes
     assert sum(text.startswith("client") for text in texts(picture)) == 10
-    assert len(axes.lines) == 90
+    # Those who take part come first, and darker.
+    assert [line.get_color() for line in axes.lines] == ["0.2"] * 10 + ["#B5B5B5"] * 80
     assert "10 more take part, 80 others wait" in texts(picture) and picture.summary.endswith("80 wait.")
     assert len(arrows(picture)) == 20
 
@@ -129,13 +130,13 @@ def test_a_step_of_the_ring_labels_each_arrow_with_its_chunk_and_counts_complete
 
 
 def test_a_deadline_marks_those_who_end_after_it_and_nobody_else() -> None:
-    clients = {"laptop": {"download": 0.1, "compute": 0.2, "upload": 0.7}, "phone": {"compute": 2.0, "upload": 1.5}}
+    clients = {"laptop": {"download": 0.1, "compute": 0.2, "upload": 0.7}, "phone": {"compute": 0.5, "upload": 0.7}}
     picture = plots.deadline(clients, 1, "A round", limits=(0, 3))
     assert [text for text in texts(picture) if "late" in text] == [" ✗ late"]
     assert picture.figure.axes[0].get_xlim() == (0, 3)
     assert picture.summary == (
         "A round. Bars of a round's time by client. laptop: download 0.1 s, compute 0.2 s, upload 0.7 s, done after 1 s; "
-        "phone: compute 2 s, upload 1.5 s, done after 3.5 s. The deadline is at 1 s; late: phone."
+        "phone: compute 0.5 s, upload 0.7 s, done after 1.2 s. The deadline is at 1 s; late: phone."
     )
     assert "late" not in plots.deadline(clients).summary
     with pytest.raises(ValueError, match="phases named download, compute, upload, got \\['sleep'\\]"):
