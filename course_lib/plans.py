@@ -25,6 +25,9 @@ class Plan:
     `local_steps` or `local_epochs`: SGD steps, or passes over the own examples, between two exchanges.
     `batch_size`: examples a step for each participant; None is all that it holds.
 
+    In the mean a message counts by the examples that the full work of its round goes through, not by the steps taken: partial
+    work counts as if it were whole, and with fixed `local_steps` clients with full batches count alike.
+
     With a server, federated learning has more to answer:
     `strategy`: what client and server do differently from averaging, see `federated.strategies`.
     `compression`: how a client's message is made smaller, see `compression`.

@@ -33,7 +33,8 @@ def fit(
     `clients`: the indices of the training examples that each owner holds (see `data.partitions`). Where the plan pools
     the data, it is collected from them and dealt out again, identically distributed, to as many workers.
     `workers`: how many local processes share the work; 1 runs in this process. Under torchrun its world size counts.
-    `stop_at`: end as soon as an evaluation reaches this test accuracy (0 to 1).
+    `stop_at`: end as soon as an evaluation reaches this test accuracy (0 to 1). That chooses on the test set: for a fair number, pass
+    a validation split as `test` (`data.hold_out`), and test the model once afterwards.
     `progress`: called with (rounds done, rounds). `timeout`: seconds after which a silent worker counts as hung.
     `local_tests`: the indices of the test examples on which each client judges its final model; by default, each takes its
     own training examples.

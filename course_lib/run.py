@@ -43,7 +43,8 @@ class Run:
     `traffic`: a DataFrame with one row a message: round, sender, receiver, kind, bytes, crossed (between two processes).
     `timeline`: a DataFrame with one row a span: worker, activity (computing, talking, waiting), start, end in seconds.
     `client_accuracy`: `(n,)`, the accuracy of each client's final model on its local tests, or on its own examples.
-    `best_model`: the model as it was at its highest test accuracy; without a test set, at the last evaluation.
+    `best_model`: the model as it was at its highest test accuracy; without a test set, at the last evaluation. Chosen on
+    the test set, so its accuracy there flatters it: to report it, pass a validation split (`data.hold_out`) as `test`, then test once.
     `payloads`: the tensors of the messages, in the order of `traffic`, where `keep_payloads` asked for them.
     """
 
@@ -60,7 +61,10 @@ class Run:
 
     @property
     def accuracy(self) -> float:
-        """The final model's accuracy on the test set, 0 to 1. Raises ValueError for a run without a test set."""
+        """The final model's accuracy on the test set, 0 to 1. Raises ValueError for a run without a test set.
+
+        Under FedPer and FedBN the server's own copy of what stays with clients is never trained: see `client_accuracy`.
+        """
         final = float(self.history["accuracy"].iloc[-1]) if len(self.history) else float("nan")
         if isnan(final):
             raise ValueError("this run was not tested: pass test=... to rounds.fit")
