@@ -5,14 +5,15 @@ are those that the publishers give. Heart disease: Janosi et al. 1988. Tiny Shak
 any, so theirs were taken from the files.
 """
 
-import gzip
 import os
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from course_lib.data import idx
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -36,12 +37,16 @@ class DownloadError(RuntimeError):
 @dataclass(frozen=True)
 class Remote:
     """A published data set: `mirrors` (folders, tried in turn), the checksum of each file (`md5:...` or `sha256:...`), and
-    what to use without internet."""
+    what to use without internet.
+
+    `contents`: for files that are also looked for where torchvision leaves them, the sha256 of what is in each, unpacked.
+    """
 
     mirrors: tuple[str, ...]
     checksums: Mapping[str, str]
     embedded: str
     classes: tuple[str, ...] = ()
+    contents: Mapping[str, str] = field(default_factory=dict)
 
 
 def _idx_files(*checksums: str) -> Mapping[str, str]:
@@ -56,6 +61,12 @@ DATASETS: dict[str, Remote] = {
             "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c",
         ),
         "data.load('mnist5k')", tuple("0123456789"),
+        {
+            "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        },
     ),
     "fashion_mnist": Remote(
         ("https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
@@ -100,30 +111,40 @@ def fetch(name: str) -> tuple[Arrays, Arrays]:
     paths = files(name)
     if name == "cifar10":
         return _read_cifar(paths[_CIFAR])
-    images, labels, test_images, test_labels = (_read_idx(paths[file]) for file in _IDX)
+    images, labels, test_images, test_labels = (idx.read(paths[file]) for file in _IDX)
     return (images[:, None], labels), (test_images[:, None], test_labels)
 
 
 def files(name: str) -> dict[str, Path]:
     """Return the path of each checked file of a data set; what is not on this machine is downloaded.
 
-    Files are kept in COURSE_DATA_DIR or the user's cache. COURSE_DATA_MIRROR names a folder on the web to try first, such as
-    a lab's own server. Raises DownloadError, naming the file, the reason and what to do.
+    Files are kept in COURSE_DATA_DIR or the user's cache; MNIST is also found there, and where torchvision keeps it, as torchvision
+    leaves it: see `idx.folders`. COURSE_DATA_MIRROR names a folder on the web to try first, such as a lab's own server.
+    Raises DownloadError, naming the file, the reason and what to do.
     """
+    import pooch
+
     remote = DATASETS[name] if name in DATASETS else BY_CLIENT[name]
-    return {file: _file(name, remote, file) for file in remote.checksums}
+    own = Path(os.environ.get("COURSE_DATA_DIR") or pooch.os_cache("dml-vs-fl"))
+    found, wrong = idx.find(idx.folders(own), remote.contents)
+    return {
+        file: found.get(file.removesuffix(".gz")) or _file(name, remote, file, own / name, wrong)
+        for file in remote.checksums
+    }
 
 
-def _file(name: str, remote: Remote, file: str) -> Path:
-    """Return the path of a checked file, from the cache or else from the first mirror that has it."""
+def _file(name: str, remote: Remote, file: str, folder: Path, wrong: list[str]) -> Path:
+    """Return the path of a checked file, from the folder or else from the first mirror that has it.
+
+    `wrong`: what was found on this machine and cannot be used; named where the file cannot be had otherwise.
+    """
     import pooch
     import requests
 
-    folder = Path(os.environ.get("COURSE_DATA_DIR") or pooch.os_cache("dml-vs-fl")) / name
     own = os.environ.get("COURSE_DATA_MIRROR")
     mirrors = ([own.rstrip("/") + "/"] if own else []) + list(remote.mirrors)
     pooch.get_logger().setLevel("ERROR")  # it reports each step on stderr; the bar below is enough
-    failures = []
+    failures = list(wrong)
     for mirror in mirrors:
         try:
             # pooch downloads beside the target, compares the checksum and only then moves the file into place.
@@ -156,15 +177,6 @@ def _bar(file: str) -> object:
     # The total is set when the server has told it; until then pooch needs some total to see that there is a bar. A file that
     # is already here, or soon is, shows none.
     return tqdm(total=1, delay=1, desc=file, unit="B", unit_scale=True, file=sys.stdout, leave=False)
-
-
-def _read_idx(path: Path) -> np.ndarray:
-    with gzip.open(path) as stream:
-        content = stream.read()
-    # Two zero bytes, the type (8 = unsigned byte), the number of dimensions, then each as a big-endian integer.
-    dimensions = content[3]
-    shape = np.frombuffer(content, ">i4", dimensions, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def _read_cifar(path: Path) -> tuple[Arrays, Arrays]:

@@ -18,8 +18,8 @@ def load(name: str, *, test_fraction: float = 0.2, seed: int = 0) -> tuple[Datas
 
     Embedded, no internet: "digits" (1,797 images, 1 x 8 x 8), "mnist5k" (5,000 images of MNIST, 1 x 28 x 28),
     "breast_cancer" (569 patients, 30 features). They are split at random, each class in the same proportion, by `seed`;
-    `test_fraction` goes to the test set. Downloaded on first use: "mnist", "fashion_mnist" (1 x 28 x 28), "cifar10"
-    (3 x 32 x 32), which keep their published split. Pixels run from 0 to 1; features have mean 0 and standard deviation 1
+    `test_fraction` goes to the test set. Downloaded on first use: "mnist" (unless torchvision has left it on this machine, see
+    `idx.folders`), "fashion_mnist" (1 x 28 x 28), "cifar10" (3 x 32 x 32), which keep their published split. Pixels run from 0 to 1; features have mean 0 and standard deviation 1
     over the training examples.
 
     Raises ValueError for an unknown name or a fraction outside (0, 1), download.DownloadError where a file cannot be had.
