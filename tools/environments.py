@@ -21,7 +21,7 @@ _SUPPORTED = [
     {"sys_platform": system, "os_name": kind, "platform_system": name, "python_full_version": python,
      "implementation_name": "cpython", "platform_python_implementation": "CPython"}
     for system, kind, name in (("linux", "posix", "Linux"), ("darwin", "posix", "Darwin"), ("win32", "nt", "Windows"))
-    for python in ("3.11.0", "3.11.14")
+    for python in ("3.11.0", "3.11.14", "3.12.0", "3.13.0", "3.14.0")
 ]  # fmt: skip
 
 
