@@ -1,12 +1,18 @@
-# Everything that this course needs. On a fresh machine with Python 3.11, git and make: `make lab` or `make test`.
+# Everything that this course needs. On a fresh machine with Python 3.11 to 3.14, git and make: `make lab` or `make test`.
 
 VENV := .venv
 BIN := $(VENV)/bin
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
-# The first of these that is Python 3.11, unless you say which: make lab PYTHON=/path/to/python3.11
-PYTHON ?= $(shell for name in python3.11 python3 python; do \
-	$$name -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$name && break; done)
+# The newest that fits, unless you say which: make lab PYTHON=/path/to/python3.12. It can make a virtual environment, for which
+# Debian has a package of its own; and where torch's wheel is already here (PIP_FIND_LINKS), one that is for it goes first.
+TORCH_VERSION := $(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' requirements.lock)
+TORCH_WHEELS := $(foreach folder,$(PIP_FIND_LINKS),$(wildcard $(folder)/torch-$(TORCH_VERSION)*))
+FITS := import sys, ensurepip, venv; version = sys.version_info[:2]; wheels = sys.argv[1:]; \
+	sys.exit(not (3, 11) <= version <= (3, 14) or bool(wheels) and "-cp%d%d-" % version not in "".join(wheels))
+PYTHON ?= $(shell for wheels in '$(TORCH_WHEELS)' ''; do \
+	for name in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+		$$name -c '$(FITS)' $$wheels 2>/dev/null && echo $$name && exit; done; done)
 
 # In a container one is often root, which Jupyter accepts only when told so.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -57,15 +63,16 @@ lock: $(VENV)/.setup-lock  ## pin every version anew, keeping what still fits (U
 	$(VENV)/lock/bin/python tools/environments.py $(VENV)/lock/learners.txt
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
-		echo "The course needs Python 3.11, and found: $$($(or $(PYTHON),python3) --version 2>&1)."; \
-		echo "Install Python 3.11, or say where it is: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(FITS)' || { \
+		echo "The course needs Python 3.11 to 3.14 with its venv, and found: $$($(or $(PYTHON),python3) --version 2>&1)."; \
+		echo "Install one (Debian, Ubuntu: apt install python3-venv), or say where it is: make PYTHON=/path/to/python3.13"; \
+		exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 # torch comes first and alone: the default registry's build for Linux is for GPUs and brings several GB of libraries.
 # A wheel that is already here (PIP_FIND_LINKS) needs no index. macOS has one build only, without "+cpu" in its name.
 # PIP_BUILD_CONSTRAINT pins what packages are built with, as PIP_CONSTRAINT does for pip before 25.3.
-TORCH = torch==$(shell sed -n 's/^torch==\([^ ]*\).*/\1/p' requirements.lock)$(if $(filter Linux,$(shell uname)),+cpu)
+TORCH := torch==$(TORCH_VERSION)$(if $(filter Linux,$(shell uname)),+cpu)
 PINNED := PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock PIP_DISABLE_PIP_VERSION_CHECK=1
 define install
 	@echo "Setting up .venv: a few minutes the first time."

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-TESTED_PYTHON = (3, 11)
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)  # the course is tested with these and what lies between
 TESTED_TORCH = "2.13.0"
 EMBEDDED = ("digits", "mnist5k", "breast_cancer")
 SET_UP_AGAIN = "run `make setup` in the course's folder; on Colab, run the notebook's first cell again"
@@ -45,13 +45,13 @@ def check() -> list[Finding]:
 
 
 def python(version: str = platform.python_version()) -> Finding:
-    """Python's version: at least the tested one."""
-    tested = ".".join(map(str, TESTED_PYTHON))
+    """Python's version: at least the oldest that is tested."""
+    tested = " to ".join(f"{major}.{minor}" for major, minor in (OLDEST_PYTHON, NEWEST_PYTHON))
     number = tuple(int(part) for part in version.split(".")[:2])
-    if number < TESTED_PYTHON:
+    if number < OLDEST_PYTHON:
         return Finding(False, f"Python {version}", f"install Python {tested}, delete .venv, then run `make setup`")
-    newer = f"the course is tested with Python {tested}: should something fail here, try that version"
-    return Finding(True, f"Python {version}", newer if number > TESTED_PYTHON else "")
+    newer = f"the course is tested with Python {tested}: should something fail here, try one of these"
+    return Finding(True, f"Python {version}", newer if number > NEWEST_PYTHON else "")
 
 
 def torch_build(version: str | None = None, cuda: str | None = None) -> Finding:

@@ -89,7 +89,7 @@ def test_learners_get_all_that_the_course_needs_and_nothing_that_only_authors_ne
 
 def test_conda_installs_the_same_pins_and_then_the_course() -> None:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    assert environment["dependencies"][:2] == ["python=3.11", "pip"]
+    assert environment["dependencies"][:2] == ["python>=3.11,<3.15", "pip"]
     index, *requirements, course = environment["dependencies"][2]["pip"]
     assert index == f"--extra-index-url {environments.CPU_TORCH}"
     assert course == "-e ."
@@ -116,12 +116,13 @@ def test_on_linux_conda_and_binder_get_the_build_without_gpu_libraries() -> None
 
 
 def test_conditions_that_hold_wherever_the_course_runs_are_dropped_from_the_lock() -> None:
-    everywhere = "python_full_version < '3.12' and (sys_platform == 'linux' or sys_platform != 'linux')"
-    on_macos = "python_full_version < '3.12' and sys_platform == 'darwin'"
-    lock = f"# made by hand\nfirst==1.0 ; {everywhere}\n    # via second\nsecond==2.0 ; {on_macos}\nthird==3.0\n"
+    everywhere = "python_full_version < '3.15' and (sys_platform == 'linux' or sys_platform != 'linux')"
+    on_macos = "python_full_version < '3.15' and sys_platform == 'darwin'"
+    some = "python_full_version < '3.12'"
+    lock = f"# made by hand\nfirst==1.0 ; {everywhere}\n    # via second\nsecond==2.0 ; {on_macos}\nthird==3.0 ; {some}\n"
     assert (
         environments.tidy(lock)
-        == f"# made by hand\nfirst==1.0\n    # via second\nsecond==2.0 ; {on_macos}\nthird==3.0\n"
+        == f"# made by hand\nfirst==1.0\n    # via second\nsecond==2.0 ; {on_macos}\nthird==3.0 ; {some}\n"
     )
 
 

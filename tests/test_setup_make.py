@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tools.environments import PYTHONS
+
 ROOT = Path(__file__).resolve().parents[1]
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
 
@@ -147,12 +149,12 @@ def test_another_python_is_refused_with_the_version_and_what_to_do(make: Make, c
     executable(tmp_path / "older", OLDER_PYTHON)
     done = make("setup", f"PYTHON={tmp_path / 'older'}")
     assert done.returncode != 0
-    assert "needs Python 3.11, and found: Python 3.10.4" in done.stdout
+    assert "needs Python 3.11 to 3.14 with its venv, and found: Python 3.10.4" in done.stdout
     assert "make PYTHON=" in done.stdout
     assert not (clone / ".venv").exists()
 
 
-def test_a_machine_without_python_3_11_is_told_what_it_has(make: Make, clone: Path, tmp_path: Path) -> None:
+def test_a_machine_without_a_python_that_fits_is_told_what_it_has(make: Make, clone: Path, tmp_path: Path) -> None:
     shutil.rmtree(clone / ".venv")
     tools = tmp_path / "tools"
     executable(tools / "python3", OLDER_PYTHON)
@@ -164,11 +166,49 @@ def test_a_machine_without_python_3_11_is_told_what_it_has(make: Make, clone: Pa
     assert not (clone / ".venv").exists()
 
 
+def test_the_newest_python_that_can_make_an_environment_is_taken(make: Make, clone: Path, tmp_path: Path) -> None:
+    shutil.rmtree(clone / ".venv")
+    pythons = machine_with({"3.10": "venv", "3.12": "venv", "3.13": "venv", "3.14": "", "3.15": "venv"}, tmp_path)
+    assert chosen(make("-n", "setup", PATH=pythons, PIP_FIND_LINKS="")) == "python3.13"
+
+
+def test_where_torchs_wheel_is_at_hand_the_python_that_it_is_for_is_taken(
+    make: Make, clone: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(clone / ".venv")
+    pythons = machine_with({"3.11": "venv", "3.12": "venv", "3.13": "venv"}, tmp_path)
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for name in ("torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl", "torch-2.12.0+cpu-cp312-cp312-linux_x86_64.whl"):
+        (wheels / name).touch()
+    assert chosen(make("-n", "setup", PATH=pythons, PIP_FIND_LINKS=str(wheels))) == "python3.11"
+    (wheels / "torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl").rename(wheels / "torch-2.13.0+cpu-cp310-cp310-any.whl")
+    assert chosen(make("-n", "setup", PATH=pythons, PIP_FIND_LINKS=str(wheels))) == "python3.13"
+
+
+def machine_with(pythons: dict[str, str], folder: Path) -> str:
+    """Return a PATH with these Pythons by version, each real but for its version; those without "venv" cannot make one."""
+    for version, venv in pythons.items():
+        pretend = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 0)" + (
+            "" if venv else "; sys.modules['ensurepip'] = None"
+        )
+        script = f'#!/bin/sh\ncode="{pretend}\n$2"; shift 2\nexec {sys.executable} -c "$code" "$@"\n'
+        executable(folder / "pythons" / f"python{version}", script)
+    for name in ("make", "sh", "uname", "sed", "echo", "test", "id"):
+        (folder / "pythons" / name).symlink_to(shutil.which(name) or "")
+    return str(folder / "pythons")
+
+
+def chosen(done: subprocess.CompletedProcess[str]) -> str:
+    [python] = re.findall(r"^(python\S*) -m venv \.venv$", done.stdout, re.MULTILINE)
+    return python
+
+
 def test_what_continuous_integration_calls_exists(make: Make) -> None:
     script = (ROOT / ".ci" / "run").read_text()
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     steps = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
-    called = re.findall(r"^(?:exec )?make ([a-z-]+)$", "\n".join([script, *steps]), re.MULTILINE)
+    called = re.findall(r"^(?:exec )?make ([a-z-]+)(?: PYTHON=python)?$", "\n".join([script, *steps]), re.MULTILINE)
     assert {"test", "lint", "test-code", "test-notebooks"} <= set(called)
     for target in called:
         assert make("-n", target).returncode == 0, target
@@ -182,13 +222,20 @@ def test_the_targets_that_contributors_are_told_of_exist(make: Make) -> None:
         assert make("-n", target).returncode == 0, target
 
 
-def test_the_workflow_runs_on_linux_and_macos_with_the_course_s_python() -> None:
+def test_the_workflow_runs_on_linux_with_every_python_and_on_macos_with_the_oldest_and_the_newest() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
-    assert set(workflow["jobs"]["test"]["strategy"]["matrix"]["os"]) == {"ubuntu-latest", "macos-latest"}
-    for job in workflow["jobs"].values():
+    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
+    assert (matrix["os"], tuple(matrix["python"])) == (["ubuntu-latest"], PYTHONS)
+    more = [(job["os"], job["python"]) for job in matrix["include"]]
+    assert more == [("macos-latest", PYTHONS[0]), ("macos-latest", PYTHONS[-1])]
+    asked = {"lint": PYTHONS[0], "test": "${{ matrix.python }}"}
+    for name, job in workflow["jobs"].items():
         assert job["timeout-minutes"] <= 60
         [python] = [step["with"] for step in job["steps"] if "setup-python" in step.get("uses", "")]
-        assert python["python-version"] == "3.11"
+        assert python["python-version"] == asked[name]
+        # The machines have other Pythons besides; once .venv is there, make asks for none.
+        setting_up = next(step["run"] for step in job["steps"] if step.get("run", "").startswith("make"))
+        assert setting_up.endswith(" PYTHON=python")
 
 
 def test_the_repository_s_address_is_the_one_in_pyproject_wherever_it_is_named() -> None:

@@ -16,12 +16,16 @@ ROOT = Path(__file__).resolve().parents[1]
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
 WRITTEN_BY = "# Written by `make lock` from pyproject.toml and requirements.lock: change those instead."
 
+# `environments` in pyproject.toml has the same bound: nothing is locked for what is newer.
+PYTHONS, TOO_NEW = ("3.11", "3.12", "3.13", "3.14"), "3.15"
+BINDERS_PYTHON = PYTHONS[0]  # Binder has one; this is the one that notebooks are built with
+
 # Where the course runs: what holds in all of these needs no condition in the lock.
 _SUPPORTED = [
     {"sys_platform": system, "os_name": kind, "platform_system": name, "python_full_version": python,
      "implementation_name": "cpython", "platform_python_implementation": "CPython"}
     for system, kind, name in (("linux", "posix", "Linux"), ("darwin", "posix", "Darwin"), ("win32", "nt", "Windows"))
-    for python in ("3.11.0", "3.11.14", "3.12.0", "3.13.0", "3.14.0")
+    for python in (f"{version}.{patch}" for version in PYTHONS for patch in (0, 14))
 ]  # fmt: skip
 
 
@@ -80,7 +84,7 @@ def environment_yml(name: str, needed: list[Pin]) -> str:
     pip_lines = "".join(f'      - "{line}"\n' for line in [*requirements(needed), "-e ."])
     return (
         f"{WRITTEN_BY}\nname: {name}\nchannels:\n  - conda-forge\ndependencies:\n"
-        f"  - python=3.11\n  - pip\n  - pip:\n{pip_lines}"
+        f"  - python>={PYTHONS[0]},<{TOO_NEW}\n  - pip\n  - pip:\n{pip_lines}"
     )
 
 
@@ -88,7 +92,7 @@ def files(name: str, needed: list[Pin]) -> dict[str, str]:
     """Return the text of every derived file, by its path from the root."""
     return {
         "environment.yml": environment_yml(name, needed),
-        "binder/runtime.txt": "python-3.11\n",
+        "binder/runtime.txt": f"python-{BINDERS_PYTHON}\n",
         "binder/requirements.txt": "\n".join([WRITTEN_BY, *requirements(needed), ""]),
         # The packages come with requirements.txt: Binder keeps that layer for as long as the lock stays the same.
         "binder/postBuild": f"#!/bin/sh\n{WRITTEN_BY}\npip install --no-deps --no-build-isolation -e .\n",
