@@ -4,6 +4,7 @@ Start with `data.load`, `data.partitions`, a model from `models`, a plan from `p
 """
 
 import importlib
+import sys
 from types import ModuleType
 
 __version__ = "0.1.0"
@@ -12,6 +13,12 @@ _MODULES = (
     "aggregation", "classroom", "cluster", "compression", "data", "doctor", "federated", "learning", "models", "plans",
     "rounds", "study",
 )  # fmt: skip
+
+
+if sys.platform == "win32":
+    from course_lib import windows
+
+    windows.refuse()
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -119,7 +119,9 @@ def test_conditions_that_hold_wherever_the_course_runs_are_dropped_from_the_lock
     everywhere = "python_full_version < '3.15' and (sys_platform == 'linux' or sys_platform != 'linux')"
     on_macos = "python_full_version < '3.15' and sys_platform == 'darwin'"
     some = "python_full_version < '3.12'"
-    lock = f"# made by hand\nfirst==1.0 ; {everywhere}\n    # via second\nsecond==2.0 ; {on_macos}\nthird==3.0 ; {some}\n"
+    lock = (
+        f"# made by hand\nfirst==1.0 ; {everywhere}\n    # via second\nsecond==2.0 ; {on_macos}\nthird==3.0 ; {some}\n"
+    )
     assert (
         environments.tidy(lock)
         == f"# made by hand\nfirst==1.0\n    # via second\nsecond==2.0 ; {on_macos}\nthird==3.0 ; {some}\n"

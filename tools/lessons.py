@@ -19,6 +19,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from course_lib import windows
+
 BEGIN, END, STUB = "# BEGIN SOLUTION", "# END SOLUTION", "# STUB:"
 FOLD, TITLE = "fold", "# @title"
 
@@ -26,6 +28,12 @@ _INSTALL = """\
 # On Colab and the like, this installs the course. Where it is installed already, it does nothing.
 import importlib.util, os, subprocess, sys
 
+if sys.platform == "win32":
+    class NotOnWindows(Exception):
+        def _render_traceback_(self):  # what IPython shows in place of a traceback
+            return [str(self)]
+
+    raise NotOnWindows("{windows}")
 if importlib.util.find_spec("course_lib") is None:
     source = os.environ.get("COURSE_LIB_SOURCE", "{source}")
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)"""
@@ -65,7 +73,7 @@ def learner(lesson: Path, root: Path) -> NotebookNode:
     address = repository(root)
     title, _, rest = opening.source.partition("\n")
     opening.source = f"{title}\n\n{_badges(address, lesson.stem)}\n{rest}".rstrip()
-    install = nbformat.v4.new_code_cell(_INSTALL.format(source=f"git+{address}"))
+    install = nbformat.v4.new_code_cell(_INSTALL.format(source=f"git+{address}", windows=windows.SENTENCE))
     install.metadata.update(tags=["install"], jupyter={"source_hidden": True})
     derived = [opening, install]
     for cell in cells:

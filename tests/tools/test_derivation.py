@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from course_lib import windows
 from tests.tools.tiny import HEAD, TINY, command, derived, write
 from tools import lessons
 
@@ -73,6 +74,16 @@ def test_the_first_code_cell_installs_the_course_where_it_is_missing(course: Pat
 
 def test_the_first_code_cell_does_nothing_where_the_course_is_installed(course: Path) -> None:
     assert install(course, present=True) == []
+
+
+def test_on_windows_itself_the_first_code_cell_says_one_sentence_and_installs_nothing(course: Path) -> None:
+    cell = derived(course).cells[1].source
+    program = (
+        "import subprocess, sys\nsubprocess.run = print\nfrom IPython.core.interactiveshell import InteractiveShell\n"
+        f"shell = InteractiveShell()\nsys.platform = 'win32'\nprint(shell.run_cell({cell!r}).success)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (f"{windows.SENTENCE}\nFalse\n", "")
 
 
 FOLDED = """
