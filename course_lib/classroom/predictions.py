@@ -1,10 +1,11 @@
 """Guess first, then look: a prediction before the experiment, and its return beside the result."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from course_lib.classroom import cards, knobs
+from course_lib.classroom import cards, guesses, knobs
 from course_lib.classroom.exercises import is_strict
 from course_lib.learning.evaluation import Interval
 from course_lib.learning.ruler import CANNOT_TELL, Finding
@@ -23,14 +24,21 @@ class Prediction:
     choices: tuple[str, ...] = ()
     slider: Slider | None = None
     guess: str | float | None = None
+    key: str = ""
 
     def lock(self, guess: str | float) -> None:
-        """Store the guess. Raises ValueError for one that the question does not offer."""
+        """Keep the guess, also for the next kernel. Raises ValueError for one that the question does not offer."""
         if self.choices and guess not in self.choices:
             raise ValueError(f"{guess!r} is not a choice; the choices are: {', '.join(self.choices)}")
         if self.slider and not self.slider[0] <= float(guess) <= self.slider[1]:
             raise ValueError(f"{guess!r} is off the scale from {self.slider[0]} to {self.slider[1]}")
         self.guess = guess
+        guesses.write(self.key, guess)
+
+    def unlock(self) -> None:
+        """Forget the guess."""
+        self.guess = None
+        guesses.write(self.key, None)
 
     def offer(self) -> str:
         """Return what can be guessed, in words."""
@@ -47,13 +55,18 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None, sl
     """Ask for a guess, with `choices` or a `slider` (low, high, step, unit), and keep it in the kernel under `key`.
 
     Its output is the same on every machine, so the cell needs no nbval tag. Raises ValueError for a question without
-    exactly one of the two, fewer than two different choices, or a scale without room on it.
+    exactly one of the two, fewer than two different choices, or a scale without room on it. A guess that was locked in
+    before stays so, also after the kernel was restarted, until the learner asks to guess again.
     """
     if (choices is None) == (slider is None):
         raise ValueError(f"the prediction {key!r} needs either choices=[...] or slider=(low, high, step, unit)")
     if choices is not None and (len(choices) < 2 or len(set(choices)) < len(choices)):
         raise ValueError(f"the prediction {key!r} needs two or more different choices, got {list(choices)}")
-    prediction = Prediction(question, tuple(choices or ()), slider)
+    prediction = Prediction(question, tuple(choices or ()), slider, key=key)
+    before = _asked[key].guess if key in _asked else guesses.read(key)
+    if before is not None:
+        with contextlib.suppress(ValueError, TypeError):  # the question has changed since: it is asked anew
+            prediction.lock(before)
     widgets = panel(prediction)
     _asked[key] = prediction
     text = f"{cards.SYMBOLS['waiting']} Your guess: {question} ({prediction.offer()})"
@@ -114,29 +127,58 @@ def _distance(guess: float, measured: float | Interval | Finding, unit: str, spe
 
 
 def panel(prediction: Prediction) -> "ipywidgets.VBox":
-    """Return the widgets of a prediction: question, scale or choices, a button, and a line that confirms."""
+    """Return the widgets of a prediction: question, scale or choices, the buttons, and a line that confirms."""
     import ipywidgets as widgets
 
     scale: Any
     unit = ""
     if prediction.slider:
         low, high, step, unit = prediction.slider
-        wide = widgets.Layout(width="28em")
-        scale = knobs.slider(low, high, step, low, description=unit, layout=wide)
+        scale = knobs.slider(low, high, step, low, description=unit, layout=widgets.Layout(width="28em"))
+        scale.readout = False  # where the slider stands before it was moved is nobody's guess
     else:
         scale = widgets.RadioButtons(options=prediction.choices, value=None, layout=widgets.Layout(width="auto"))
     button = widgets.Button(description="Lock in my guess", button_style="primary")
+    again = widgets.Button(description="Guess again")
     answer = widgets.HTML()
+    touched = False
+
+    def touch(_: Any) -> None:
+        nonlocal touched
+        touched = True
+        if prediction.slider:
+            scale.readout = True
+
+    def show() -> None:
+        locked = prediction.guess is not None
+        scale.disabled = button.disabled = locked
+        again.layout.display = None if locked else "none"
+        text = (
+            f"Locked in: {_with_unit(prediction.guess, unit, 'g')}. Now run on and see."
+            if prediction.guess is not None
+            else ""
+        )
+        answer.value = cards.card("right", text) if text else ""
 
     def lock(_: Any) -> None:
-        if scale.value is None:
-            answer.value = cards.card("wrong", "Choose one first.")
+        if not touched or scale.value is None:
+            answer.value = cards.card("wrong", "Move the slider first." if prediction.slider else "Choose one first.")
             return
         prediction.lock(scale.value)
-        answer.value = cards.card("right", f"Locked in: {_with_unit(scale.value, unit, 'g')}. Now run on and see.")
+        show()
 
+    def unlock(_: Any) -> None:
+        prediction.unlock()
+        show()
+
+    scale.observe(touch, names="value")
+    if prediction.guess is not None:
+        scale.value = prediction.guess
     button.on_click(lock)
-    return widgets.VBox([widgets.HTML(f"<b>{cards.markup(prediction.question)}</b>"), scale, button, answer])
+    again.on_click(unlock)
+    show()
+    question = widgets.HTML(f"<b>{cards.markup(prediction.question)}</b>")
+    return widgets.VBox([question, scale, button, answer, again])
 
 
 def _with_unit(value: str | float, unit: str, spec: str) -> str:

@@ -1,6 +1,7 @@
 """A guess is asked for, kept, and comes back beside the result."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,19 @@ from course_lib.classroom import predictions
 
 @pytest.fixture(autouse=True)
 def nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "_asked", {})
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A notebook that a Jupyter server runs; returns where its guesses are kept."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "00_two_ways.ipynb"))
+    return tmp_path / ".00_two_ways.guesses.json"
+
+
+def restart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictions, "_asked", {})
 
 
@@ -35,7 +49,7 @@ def test_a_question_says_in_words_what_can_be_guessed(capsys: pytest.CaptureFixt
 
 def test_the_slider_and_the_button_lock_in_a_guess_that_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
     prediction = ask_size()
-    _, slider, button, answer = predictions.panel(prediction).children
+    _, slider, button, answer, _ = predictions.panel(prediction).children
     assert isinstance(slider, FloatSlider) and isinstance(button, Button)
     slider.value = 4.5
     assert prediction.guess is None, "moving the slider is no commitment"
@@ -49,7 +63,7 @@ def test_the_slider_and_the_button_lock_in_a_guess_that_comes_back(capsys: pytes
 
 def test_the_button_asks_for_a_choice_before_it_locks_one_in() -> None:
     prediction = ask_winner()
-    _, radio, button, answer = predictions.panel(prediction).children
+    _, radio, button, answer, _ = predictions.panel(prediction).children
     assert isinstance(radio, RadioButtons)
     button.click()
     assert "Choose one first" in answer.value
@@ -89,9 +103,61 @@ def test_without_a_guess_the_measurement_is_shown_all_the_same(capsys: pytest.Ca
     assert first.startswith("→ Measured: 3 MB. You locked in no guess this time")
 
 
-def test_asking_again_forgets_the_old_guess() -> None:
+def test_a_slider_that_was_not_moved_cannot_be_locked_in() -> None:
+    prediction = ask_size()
+    _, slider, button, answer, _ = predictions.panel(prediction).children
+    assert not slider.readout
+    button.click()
+    assert prediction.guess is None
+    assert "Move the slider first" in answer.value
+    slider.value = 2
+    assert slider.readout
+    slider.value = 0
+    button.click()
+    assert prediction.guess == 0, "moved away and back, the lowest value is a guess"
+
+
+def test_a_guess_stays_locked_and_visible_until_the_learner_guesses_again() -> None:
+    ask_size().lock(4.5)
+    prediction = ask_size()
+    _, slider, button, answer, again = predictions.panel(prediction).children
+    assert (slider.value, slider.disabled, button.disabled, again.layout.display) == (4.5, True, True, None)
+    assert "Locked in: 4.5 MB" in answer.value
+    again.click()
+    assert prediction.guess is None
+    assert (slider.disabled, button.disabled, again.layout.display, answer.value) == (False, False, "none", "")
+
+
+def test_a_guess_survives_a_restart_and_is_forgotten_on_request(
+    notebook: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     ask_winner().lock("FL")
+    restart(monkeypatch)
+    assert ask_winner().guess == "FL"
+    capsys.readouterr()
+    classroom.reveal("winner", "FL")
+    assert capsys.readouterr().out == "✓ You guessed: FL. Measured: FL.\n"
+    predictions._asked["winner"].unlock()
+    restart(monkeypatch)
     assert ask_winner().guess is None
+
+
+def test_a_stored_guess_that_the_question_no_longer_offers_is_asked_for_anew(
+    notebook: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stored in ('{"winner": "nobody"}', '{"winner": 3}', '{"winner": ["FL"]}', "[1]", "not JSON"):
+        notebook.write_text(stored)
+        restart(monkeypatch)
+        assert ask_winner().guess is None
+
+
+def test_without_a_jupyter_server_no_guess_is_read_or_written(notebook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook.write_text('{"winner": "FL"}')
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    prediction = ask_winner()
+    assert prediction.guess is None
+    prediction.lock("DML")
+    assert notebook.read_text() == '{"winner": "FL"}'
 
 
 def test_where_solutions_are_tested_a_key_that_was_never_asked_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
