@@ -23,8 +23,9 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-lab: $(VENV)/.setup-lab  ## set up, then open JupyterLab on lesson 00
-	$(BIN)/jupyter lab $(AS_ROOT) $(wildcard notebooks/00_*.ipynb)
+lab: $(VENV)/.setup-lab  ## set up, then open JupyterLab on your own copy of lesson 00
+	@$(BIN)/python -m tools.copies
+	$(BIN)/jupyter lab $(AS_ROOT) my_notebooks/$(notdir $(wildcard notebooks/00_*.ipynb))
 
 setup: $(VENV)/.setup-lab  ## set up what a learner needs, in .venv
 setup-tests: $(VENV)/.setup-tests  ## set up what writing and testing lessons needs as well
