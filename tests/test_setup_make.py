@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tools import copies
 from tools.environments import PYTHONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -119,19 +120,21 @@ def test_a_changed_list_of_packages_is_installed_again(make: Make, clone: Path, 
 def test_lab_opens_lesson_00_after_setting_up(make: Make) -> None:
     *before, last = make("-n", "lab").stdout.splitlines()
     assert any("install -e '.[lab]'" in line for line in before)
-    assert last.split() == [".venv/bin/jupyter", "lab", *AS_ROOT, "notebooks/00_two_ways.ipynb"]
+    assert last.split() == [".venv/bin/jupyter", "lab", *AS_ROOT, "my_notebooks/00_two_ways.ipynb"]
 
 
 @pytest.mark.slow
 def test_a_browser_is_sent_to_lesson_00(make: Make, tmp_path: Path) -> None:
     *_, notebook = make("-n", "lab").stdout.split()
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    copies.copy(tmp_path)
     asked = tmp_path / "asked"
     executable(tmp_path / "browser", f'#!/bin/sh\ncat "${{1#file://}}" > {asked}\n')  # a page that redirects
     jupyter = str(Path(sys.executable).with_name("jupyter"))
     variables = {"BROWSER": str(tmp_path / "browser"), "JUPYTER_CONFIG_DIR": str(tmp_path)}
     with (tmp_path / "log").open("w") as log:
         lab = subprocess.Popen(
-            [jupyter, "lab", *AS_ROOT, notebook], cwd=ROOT, env=os.environ | variables, stdout=log, stderr=log
+            [jupyter, "lab", *AS_ROOT, notebook], cwd=tmp_path, env=os.environ | variables, stdout=log, stderr=log
         )
     try:
         until = time.monotonic() + 60

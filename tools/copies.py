@@ -38,7 +38,7 @@ def without_results(notebook: dict[str, Any]) -> dict[str, Any]:
     """Return the notebook with no cell run, marked with the version of its text and code."""
     cells = []
     for cell in notebook["cells"]:
-        emptied = {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else {}
+        emptied: dict[str, Any] = {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else {}
         cells.append(cell | emptied)
     version = hashlib.sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()[:8]
     return notebook | {"cells": cells, "metadata": notebook["metadata"] | {"course_version": version}}
