@@ -53,7 +53,7 @@ def fit(
     clients = preparation.positions(clients, len(train), "clients")
     if local_tests is not None and test is not None:
         local_tests = preparation.positions(local_tests, len(test), "local_tests")
-    rank, world = cluster.join()
+    rank, world = cluster.join(timeout)
     workers = world if world > 1 else workers
     preparation.check(train, clients, test, workers, evaluate_every, stop_at, local_tests)
     module = model.build(train.shape, len(train.classes), seed) if isinstance(model, ModelSpec) else deepcopy(model)

@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from multiprocessing.connection import wait
 from typing import Any
 
 import torch.distributed as dist
 
-from course_lib.cluster import failures, pool, transport, worker
+from course_lib.cluster import failures, network, pool, transport, worker
 from course_lib.cluster.failures import Failure, WorkerError
 from course_lib.cluster.output import Relay
 
@@ -32,8 +33,9 @@ def launch(
     print, report or return. Starting the processes does not count.
     `on_report`: called here with (rank, value) for every `cluster.report(value)` in a worker.
     `joined`: False leaves out gloo: each process works on its own, and `cluster.join` there returns (0, 1).
-    Workers stay warm for the next launch, and each launch finds torch's and Python's random generators freshly seeded.
-    What they print appears here, rank by rank. Tensors arrive as copies.
+    Workers stay warm for the next launch, unless a module of yours that they imported was edited. Launches from several threads
+    take turns, and each finds torch's and Python's random generators freshly seeded.
+    What workers print appears here, rank by rank. Tensors arrive as copies.
 
     Raises ValueError or TypeError for arguments that cannot work, before any process starts; WorkerError, naming the
     rank, when a worker raises, dies or hangs. Then, and on KeyboardInterrupt, workers still busy are killed.
@@ -51,19 +53,35 @@ def launch(
             _launching_thread = None
 
 
+def _forked() -> None:
+    """In a fork, forget the launch that another thread of the parent was at: nobody here would ever end it."""
+    global _lock, _launching_thread
+    _lock, _launching_thread = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 def shutdown() -> None:
     """End all workers; the next launch starts new ones, which import edited modules afresh."""
     with _lock:
         pool.stop()
 
 
-def join() -> tuple[int, int]:
-    """Return (rank, world size) of this process, after joining gloo if torchrun started it; (0, 1) on its own."""
-    if not dist.is_initialized():
-        if not dist.is_torchelastic_launched():
-            return 0, 1
-        dist.init_process_group("gloo")
-    return dist.get_rank(), dist.get_world_size()
+def join(timeout: float | None = None) -> tuple[int, int]:
+    """Return (rank, world size) of this process, after joining gloo if torchrun started it; (0, 1) on its own.
+
+    `timeout`: seconds that joining, and from then on one collective, send or receive, may take under torchrun; by default 60,
+    or what an earlier call said. Raises RuntimeError where the machines of a torchrun find no way to each other, with what
+    to set.
+    """
+    if dist.is_torchelastic_launched():
+        if not dist.is_initialized():
+            network.use()
+            dist.init_process_group("gloo", timeout=timedelta(seconds=timeout or 60.0))
+        elif timeout is not None:
+            dist.distributed_c10d._set_pg_timeout(timedelta(seconds=timeout))
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def _check(fn: Any, workers: Any, per_rank: Sequence[tuple[Any, ...]] | None, timeout: float) -> None:

@@ -358,6 +358,49 @@ def test_no_worker_outlives_a_parent_killed_while_they_start(tmp_path, worker_pr
         all_end(workers)
 
 
+def test_a_fork_of_a_process_that_is_in_the_middle_of_a_launch_can_launch_and_leaves_the_first_one_alone(tmp_path):
+    with script(
+        tmp_path,
+        """
+        import threading
+        at_work = threading.Event()
+        def slow():
+            cluster.report("at work")
+            time.sleep(5)
+            return os.getpid()
+        first = []
+        thread = threading.Thread(
+            target=lambda: first.extend(cluster.launch(slow, on_report=lambda *_: at_work.set()))
+        )
+        thread.start()
+        at_work.wait()
+        if (child := os.fork()) == 0:
+            print("in the fork", cluster.launch(dist.get_rank), flush=True)
+            cluster.shutdown()
+            os._exit(0)
+        print("the fork ended with", os.waitpid(child, 0)[1])
+        thread.join()
+        print("the first found", len(set(first)))
+        """,
+    ) as process:
+        said, _ = process.communicate(timeout=120)
+        assert said == "in the fork [0, 1]\nthe fork ended with 0\nthe first found 2\n"
+
+
+def test_launches_in_several_threads_take_turns_and_each_gets_its_own_results():
+    found: dict[int, list[int]] = {}
+
+    def one(number: int) -> None:
+        found[number] = cluster.launch(lambda: number * 10 + dist.get_rank())
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert found == {number: [number * 10, number * 10 + 1] for number in range(4)}
+
+
 def test_a_machine_that_cannot_reach_itself_is_told_so_within_seconds(tmp_path: Path) -> None:
     cut_off = ["unshare", "--map-root-user", "--net"]  # a network of its own, in which even loopback is down
     if not shutil.which("unshare") or subprocess.run([*cut_off, "true"], capture_output=True, check=False).returncode:

@@ -1,0 +1,47 @@
+"""Which network interface a process of torchrun talks through."""
+
+import os
+import socket
+
+import psutil
+
+from course_lib.cluster import transport
+
+_NAME = "GLOO_SOCKET_IFNAME"
+
+
+def use() -> None:
+    """Tell gloo the interface that reaches the other processes; left alone, it asks for the machine's name, which may not resolve.
+
+    What the caller has put into GLOO_SOCKET_IFNAME stays. Where one machine runs every process it is loopback, so that nobody
+    outside can listen. Raises RuntimeError where there is no way to the master, saying what to set.
+    """
+    if _NAME in os.environ:
+        return
+    alone = os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE")
+    os.environ[_NAME] = transport.LOOPBACK_INTERFACE if alone else _towards(os.environ["MASTER_ADDR"])
+
+
+def _towards(master: str) -> str:
+    """Return the interface from which this machine reaches `master`, which may be this machine itself."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(master, 9, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(address)  # sends nothing: it only asks the system which way it would go
+            own = probe.getsockname()[0]
+    except OSError as error:
+        raise RuntimeError(f"this machine finds no way to the master {master!r} ({error}): {_remedy()}") from error
+    for name, addresses in psutil.net_if_addrs().items():
+        if name != transport.LOOPBACK_INTERFACE and own in [one.address.partition("%")[0] for one in addresses]:
+            return name
+    raise RuntimeError(
+        f"the master {master!r} is this machine's own {own}, which no other machine reaches: {_remedy()}"
+    )
+
+
+def _remedy() -> str:
+    known = [name for name in psutil.net_if_addrs() if name != transport.LOOPBACK_INTERFACE]
+    return (
+        "give torchrun an address of the first machine that the others reach, as --master-addr or in --rdzv-endpoint, or set "
+        f"{_NAME} to the interface between them ({', '.join(known) or 'there is none but loopback'})"
+    )
