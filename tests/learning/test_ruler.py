@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from course_lib import learning
-from course_lib.learning.ruler import Claim, Finding, Outcome, _doubt, outcome
+from course_lib.learning.finding import Claim, Finding, Outcome, outcome
+from course_lib.learning.ruler import _doubt
 
 # One unit in the middle of each region, and the bounds themselves.
 JUDGED: list[tuple[float, float, Claim, float, Outcome]] = [
