@@ -25,7 +25,7 @@ help:  ## list the targets
 
 lab: $(VENV)/.setup-lab  ## set up, then open JupyterLab on your own copy of lesson 00
 	@$(BIN)/python -m tools.copies
-	$(BIN)/jupyter lab $(AS_ROOT) my_notebooks/$(notdir $(wildcard notebooks/00_*.ipynb))
+	$(BIN)/jupyter lab $(AS_ROOT) my_notebooks/$(notdir $(wildcard learn/00_*.ipynb))
 
 setup: $(VENV)/.setup-lab  ## set up what a learner needs, in .venv
 setup-tests: $(VENV)/.setup-tests  ## set up what writing and testing lessons needs as well
@@ -50,7 +50,7 @@ lint: $(VENV)/.setup-tests  ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-notebooks: $(VENV)/.setup-tests  ## build and execute notebooks/ from lessons/; NAMES="00_two_ways ..." for some
+notebooks: $(VENV)/.setup-tests  ## build and execute notebooks/ from lessons/, learn/ without results; NAMES="00_two_ways ..." for some
 	$(BIN)/python -m tools.notebooks build $(NAMES)
 
 scoreboard: $(VENV)/.setup-tests  ## write the verdicts of all notebooks into the README

@@ -20,7 +20,8 @@ each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: less
 
 def test_there_are_lessons_and_every_notebook_has_one() -> None:
     assert LESSONS
-    assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == {lesson.stem for lesson in LESSONS}
+    for folder in ("notebooks", "learn"):
+        assert {path.stem for path in (ROOT / folder).glob("*.ipynb")} == {lesson.stem for lesson in LESSONS}
 
 
 @each_lesson

@@ -9,6 +9,7 @@ import pytest
 from tools import picture
 
 ROOT = Path(__file__).resolve().parent.parent
+LESSON_00 = next((ROOT / "lessons").glob("00_*.md")).stem
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -16,6 +17,12 @@ def test_every_file_that_it_links_to_is_there() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
     assert len(links) > 5
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_binder_and_colab_open_lesson_00_without_results() -> None:
+    opened = re.findall(r"(?:urlpath=lab/tree|/blob/main)/([^)]+)\)", README)
+    assert opened == [f"learn/{LESSON_00}.ipynb"] * 2
+    assert (ROOT / opened[0]).exists()
 
 
 def test_its_table_lists_the_lessons_with_their_titles() -> None:

@@ -38,8 +38,8 @@ def clone(tmp_path: Path) -> Path:
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         folder.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder)
-    (folder / "notebooks").mkdir()
-    (folder / "notebooks" / "00_two_ways.ipynb").touch()
+    (folder / "learn").mkdir()
+    (folder / "learn" / "00_two_ways.ipynb").touch()
     for name in ("python", "pip"):
         executable(folder / ".venv" / "bin" / name, PIP)
     return folder
@@ -126,7 +126,7 @@ def test_lab_opens_lesson_00_after_setting_up(make: Make) -> None:
 @pytest.mark.slow
 def test_a_browser_is_sent_to_lesson_00(make: Make, tmp_path: Path) -> None:
     *_, notebook = make("-n", "lab").stdout.split()
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    shutil.copytree(ROOT / "learn", tmp_path / "learn")
     copies.copy(tmp_path)
     asked = tmp_path / "asked"
     executable(tmp_path / "browser", f'#!/bin/sh\ncat "${{1#file://}}" > {asked}\n')  # a page that redirects
@@ -247,7 +247,9 @@ def test_the_repository_s_address_is_the_one_in_pyproject_wherever_it_is_named()
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", slug)
     written = [path for path in ROOT.iterdir() if path.suffix in {".md", ".yml"}]
     written += [
-        path for folder in ("notebooks", "lessons", "binder", ".github") for path in (ROOT / folder).rglob("*.*")
+        path
+        for folder in ("notebooks", "learn", "lessons", "binder", ".github")
+        for path in (ROOT / folder).rglob("*.*")
     ]
     way_in = (
         r"(?:mybinder\.org/v2/gh/|colab\.research\.google\.com/github/|git clone https://github\.com/"

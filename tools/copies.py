@@ -1,7 +1,8 @@
-"""Give learners notebooks of their own, without results: `python -m tools.copies`, which `make lab` calls.
+"""Give learners notebooks of their own: `python -m tools.copies`, which `make lab` calls.
 
-`notebooks/` keeps its outputs, for nbval and for readers on the web. A learner works in `my_notebooks/`, which git ignores. A
-copy that is there is never overwritten: where its lesson has changed since, the new version is put beside it.
+`learn/` holds every lesson without results, and git keeps it. A learner works in `my_notebooks/`, which git ignores, so that
+a pull changes nothing there. A copy that is there is never overwritten: where its lesson has changed since, the new version
+is put beside it.
 """
 
 import hashlib
@@ -10,38 +11,30 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+NOT_RUN = "learn"  # what Binder and Colab open
 FOLDER = "my_notebooks"
 
 
 def copy(root: Path) -> list[str]:
-    """Put a copy of each notebook into `my_notebooks/` where there is none; return a sentence for each newer version."""
+    """Put a copy of each lesson into `my_notebooks/` where there is none; return a sentence for each newer version."""
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
     news = []
-    for notebook in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        fresh = without_results(json.loads(notebook.read_text(encoding="utf-8")))
-        version = fresh["metadata"]["course_version"]
-        mine = folder / notebook.name
+    for lesson in sorted((root / NOT_RUN).glob("[0-9][0-9]_*.ipynb")):
+        text = lesson.read_text(encoding="utf-8")
+        fresh, version = json.loads(text), hashlib.sha256(text.encode()).hexdigest()[:8]
+        fresh["metadata"]["course_version"] = version
+        mine = folder / lesson.name
         if not mine.exists():
             _write(mine, fresh)
         elif _version(mine) != version:
-            newer = folder / f"{notebook.stem}.{version}.ipynb"
+            newer = folder / f"{lesson.stem}.{version}.ipynb"
             if not newer.exists():
                 _write(newer, fresh)
             news.append(
                 f"There is a newer version of {FOLDER}/{mine.name}: {FOLDER}/{newer.name}. Yours is as you left it."
             )
     return news
-
-
-def without_results(notebook: dict[str, Any]) -> dict[str, Any]:
-    """Return the notebook with no cell run, marked with the version of its text and code."""
-    cells = []
-    for cell in notebook["cells"]:
-        emptied: dict[str, Any] = {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else {}
-        cells.append(cell | emptied)
-    version = hashlib.sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()[:8]
-    return notebook | {"cells": cells, "metadata": notebook["metadata"] | {"course_version": version}}
 
 
 def _version(notebook: Path) -> str | None:

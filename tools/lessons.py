@@ -20,6 +20,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_lib import windows
+from tools.copies import NOT_RUN
 
 BEGIN, END, STUB = "# BEGIN SOLUTION", "# END SOLUTION", "# STUB:"
 FOLD, TITLE = "fold", "# @title"
@@ -66,13 +67,13 @@ def master(lesson: Path) -> NotebookNode:
 
 
 def learner(lesson: Path, root: Path) -> NotebookNode:
-    """Return what learners open, not yet run: the badges, a cell that installs the course, exercises for solutions."""
+    """Return what learners open, not yet run: the ways in, a cell that installs the course, exercises for solutions."""
     opening, *cells = _read(lesson)
     if opening.cell_type != "markdown" or not opening.source.startswith("# "):
         raise LessonError(f"{lesson.name}: the first cell must be text that starts with the lesson's '# Title'")
     address = repository(root)
     title, _, rest = opening.source.partition("\n")
-    opening.source = f"{title}\n\n{_badges(address, lesson.stem)}\n{rest}".rstrip()
+    opening.source = f"{title}\n\n{_ways_in(address, lesson.stem)}\n{rest}".rstrip()
     install = nbformat.v4.new_code_cell(_INSTALL.format(source=f"git+{address}", windows=windows.SENTENCE))
     install.metadata.update(tags=["install"], jupyter={"source_hidden": True})
     derived = [opening, install]
@@ -124,14 +125,12 @@ def _finish(lesson: Path, cells: list[NotebookNode]) -> NotebookNode:
     return notebook
 
 
-def _badges(address: str, stem: str) -> str:
+def _ways_in(address: str, stem: str) -> str:
+    # In words: a badge is a picture from the internet, and broken without it.
     slug = address.removeprefix("https://github.com/")
-    colab = f"https://colab.research.google.com/github/{slug}/blob/main/notebooks/{stem}.ipynb"
-    binder = f"https://mybinder.org/v2/gh/{slug}/main?urlpath=lab/tree/notebooks/{stem}.ipynb"
-    return (
-        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
-        f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder})"
-    )
+    colab = f"https://colab.research.google.com/github/{slug}/blob/main/{NOT_RUN}/{stem}.ipynb"
+    binder = f"https://mybinder.org/v2/gh/{slug}/main?urlpath=lab/tree/{NOT_RUN}/{stem}.ipynb"
+    return f"[Open in Colab]({colab}) · [Open in Binder]({binder})"
 
 
 def _solved(cell: NotebookNode) -> NotebookNode:

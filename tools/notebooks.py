@@ -1,13 +1,15 @@
-"""Build `notebooks/` from `lessons/`, and hold them in step.
+"""Build `notebooks/` and `learn/` from `lessons/`, and hold them in step.
 
     python -m tools.notebooks build [00 01 ...]       write and run the notebooks that are not up to date (--force: all)
+    python -m tools.notebooks copy [00 01 ...]        write the copies in learn/ alone, without running anything
     python -m tools.notebooks check [00 01 ...]       say what is wrong with the notebooks, without running them
     python -m tools.notebooks solutions [00 01 ...]   run the lessons with their solutions in; every check must pass
     python -m tools.notebooks report [00 01 ...]      count what a learner sees of each: lines of code, words, cells
 
 A notebook is up to date when it asks for exactly what its lesson derives (see `tools.lessons`) and was run without an
 error. Outputs are stored without timings and without the state of widgets, so that building again changes nothing that
-did not change.
+did not change. A lesson's copy in `learn/` has the same cells and no results: learners start from it, so that none is on the
+page before its cell has run.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from tools.copies import NOT_RUN
 from tools.lessons import LessonError, find, learner, master, same_cells
 from tools.review import complaints, missing_parts, outputs, problems
 from tools.visible import count
@@ -51,6 +54,17 @@ def build(lesson: Path, root: Path, *, force: bool = False) -> Path | None:
     nbformat.write(notebook, part)
     part.replace(path)
     return path
+
+
+def copy(lesson: Path, root: Path) -> bool:
+    """Write the notebook of one lesson as learners start from it, not run; say whether that changed anything."""
+    path = root / NOT_RUN / f"{lesson.stem}.ipynb"
+    text = nbformat.writes(learner(lesson, root)) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return True
 
 
 def solve(lesson: Path, root: Path) -> None:
@@ -90,7 +104,7 @@ def run(notebook: NotebookNode, folder: Path, **environment: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one of the commands; return 0 when there is nothing to complain about."""
     parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description="Build and check the notebooks.")
-    parser.add_argument("command", choices=["build", "check", "solutions", "report"])
+    parser.add_argument("command", choices=["build", "copy", "check", "solutions", "report"])
     parser.add_argument("names", nargs="*", help="lessons, such as 00; all when left out")
     parser.add_argument("--force", action="store_true", help="build: run even what is up to date")
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds lessons/ and notebooks/")
@@ -125,10 +139,13 @@ def _carry_out(command: str, lesson: Path, root: Path, force: bool) -> int:
     try:
         if command == "build":
             done = "built and run" if build(lesson, root, force=force) else "up to date"
+            copy(lesson, root)
+        elif command == "copy":
+            done = "written, not run" if copy(lesson, root) else "up to date"
         elif command == "solutions":
             solve(lesson, root)
             done = "every check passes"
-        if command != "solutions":
+        if command in ("build", "check"):
             found = problems(lesson, root)
         if command == "check":
             found += missing_parts(master(lesson)) + complaints(lesson, root)

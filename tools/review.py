@@ -8,6 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from tools import prose, visible
+from tools.copies import NOT_RUN
 from tools.lessons import find, learner, master, same_cells, tags
 
 MOST_BYTES = 1_000_000
@@ -35,14 +36,26 @@ def problems(lesson: Path, root: Path) -> list[str]:
     path = root / "notebooks" / f"{lesson.stem}.ipynb"
     if not path.exists():
         return [f"{path.name} is missing: build it"]
-    notebook = nbformat.read(path, as_version=4)
-    found = (
-        [] if same_cells(notebook, learner(lesson, root)) else [f"{path.name} is out of step with its lesson: build it"]
-    )
+    notebook, derived = nbformat.read(path, as_version=4), learner(lesson, root)
+    found = [] if same_cells(notebook, derived) else [f"{path.name} is out of step with its lesson: build it"]
+    found += copied(root / NOT_RUN / path.name, derived)
     size = path.stat().st_size
     if size >= MOST_BYTES:
         found.append(f"{path.name} has {size:,} bytes, more than {MOST_BYTES:,}: draw fewer or smaller figures")
     return [*found, *outputs(notebook), *lengths(notebook)]
+
+
+def copied(path: Path, derived: NotebookNode) -> list[str]:
+    """Return what is wrong with a lesson's copy in `learn/`: no result, and the cells that the lesson derives."""
+    if not path.exists():
+        return [f"{NOT_RUN}/{path.name} is missing: write it with `python -m tools.notebooks copy`"]
+    copy = nbformat.read(path, as_version=4)
+    found = []
+    if not same_cells(copy, derived):
+        found = [f"{NOT_RUN}/{path.name} is out of step with its lesson: `python -m tools.notebooks copy`"]
+    if any(cell.get("outputs") or cell.get("execution_count") for cell in copy.cells):
+        found.append(f"{NOT_RUN}/{path.name} shows results before its cells have run: `python -m tools.notebooks copy`")
+    return found
 
 
 def complaints(lesson: Path, root: Path) -> list[str]:

@@ -4,10 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from tests.tools.tiny import TINY, command, stored, write
-from tools import review
+from tools import lessons, review
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +33,27 @@ def test_a_notebook_is_built_once_and_again_only_when_its_lesson_changes(
     assert command(course, "build") == 0
     assert "The very end." in path.read_text()
     assert review.problems(course / "lessons" / "00_tiny.md", course) == []
+
+
+def test_the_copy_to_start_from_has_the_cells_and_no_results_and_is_held_in_step(
+    built: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lesson, path = built / "lessons" / "00_tiny.md", built / "learn" / "00_tiny.ipynb"
+    assert any("learn/00_tiny.ipynb is missing" in problem for problem in review.problems(lesson, built))
+    assert command(built, "copy") == 0
+    assert "written, not run" in capsys.readouterr().out
+    assert review.problems(lesson, built) == []
+    copied = nbformat.read(path, as_version=4)
+    nbformat.validate(copied)
+    assert lessons.same_cells(copied, stored(built))
+    assert all((cell.outputs, cell.execution_count) == ([], None) for cell in copied.cells if cell.cell_type == "code")
+
+    path.write_bytes((built / "notebooks" / "00_tiny.ipynb").read_bytes())
+    assert any("shows results before its cells have run" in problem for problem in review.problems(lesson, built))
+    assert command(built, "copy") == 0 and review.problems(lesson, built) == []
+
+    write(built, TINY.replace("The end.", "The very end."))
+    assert any("learn/00_tiny.ipynb is out of step" in problem for problem in review.problems(lesson, built))
 
 
 def test_stored_outputs_are_the_text_and_html_twins_without_timings_or_widget_names(built: Path) -> None:

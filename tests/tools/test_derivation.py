@@ -1,4 +1,4 @@
-"""What learners open is derived from the lesson: stubs, folded solutions, badges, an install cell."""
+"""What learners open is derived from the lesson: stubs, folded solutions, the ways in, an install cell."""
 
 import json
 import re
@@ -35,15 +35,16 @@ def test_the_instructors_notes_are_left_out_of_the_learners_notebook_only(course
     assert "answer 42" in json.dumps(lessons.master(course / "lessons" / "00_tiny.md"))
 
 
-def test_the_opening_has_badges_with_the_address_that_pyproject_holds(course: Path) -> None:
+def test_the_opening_has_the_ways_in_without_results_at_the_address_that_pyproject_holds(course: Path) -> None:
     project = (course / "pyproject.toml").read_text()
     (course / "pyproject.toml").write_text(
         re.sub(r'^repository = ".*"$', 'repository = "https://github.com/someone/course"', project, flags=re.MULTILINE)
     )
     opening, install = derived(course).cells[:2]
-    assert opening.source.startswith("# A tiny lesson\n\n[![Open in Colab]")
-    assert "https://colab.research.google.com/github/someone/course/blob/main/notebooks/00_tiny.ipynb" in opening.source
-    assert "https://mybinder.org/v2/gh/someone/course/main?urlpath=lab/tree/notebooks/00_tiny.ipynb" in opening.source
+    assert opening.source.startswith("# A tiny lesson\n\n[Open in Colab](")
+    assert "https://colab.research.google.com/github/someone/course/blob/main/learn/00_tiny.ipynb" in opening.source
+    assert "https://mybinder.org/v2/gh/someone/course/main?urlpath=lab/tree/learn/00_tiny.ipynb" in opening.source
+    assert "![" not in opening.source, "a picture from the internet is broken without it"
     assert opening.source.endswith("About 5 minutes.")
     assert '"git+https://github.com/someone/course"' in install.source
 
