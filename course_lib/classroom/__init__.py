@@ -12,6 +12,7 @@ from course_lib.classroom.progress import progress, track
 from course_lib.classroom.quizzes import Choice, Question, quiz
 from course_lib.classroom.scoreboard import scoreboard
 from course_lib.classroom.statements import STATEMENTS
+from course_lib.classroom.stored import stored
 from course_lib.classroom.tables import say, table
 from course_lib.classroom.verdicts import verdict
 
@@ -32,6 +33,7 @@ __all__ = [
     "reveal",
     "say",
     "scoreboard",
+    "stored",
     "table",
     "track",
     "verdict",
