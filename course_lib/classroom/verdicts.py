@@ -46,7 +46,7 @@ def judge(measured: "Finding | Mapping[str, Finding]") -> tuple[str, str]:
         (only,) = by_outcome
         return only, only
     if "holds" not in by_outcome:
-        return "cannot tell", "cannot tell: " + _rest(by_outcome)
+        return "cannot tell", f"cannot tell ({_rest(by_outcome)})"
     return "holds if", f"holds if: {', '.join(by_outcome.pop('holds'))} ({_rest(by_outcome)})"
 
 

@@ -39,7 +39,7 @@ def test_a_verdict_shows_statement_number_and_outcome(
         ({"a": FAILS, "b": FAILS}, "does not hold here", "does not hold here"),
         ({"a": OPEN, "b": OPEN}, "cannot tell", "cannot tell"),
         ({"a": HOLDS, "b": FAILS, "c": OPEN}, "holds if", "holds if: a (does not hold here: b; cannot tell: c)"),
-        ({"a": FAILS, "b": OPEN}, "cannot tell", "cannot tell: does not hold here: a; cannot tell: b"),
+        ({"a": FAILS, "b": OPEN}, "cannot tell", "cannot tell (does not hold here: a; cannot tell: b)"),
     ],
 )
 def test_several_settings_are_listed_each_with_its_outcome(
