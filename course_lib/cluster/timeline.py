@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Told apart by colour-blind readers, and by their brightness in print.
-_COLOURS = {"computing": "#0072B2", "talking": "#E69F00", "waiting": "#D9D9D9"}
-_OTHER_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+_COLOURS = {"computing": "#0072B2", "talking": "#E69F00", "waiting": "#009E73"}
+_OTHER_COLOURS = ("#CC79A7", "#56B4E9", "#D55E00")
 
 
 def frame(messages: Iterable[Message]) -> "pd.DataFrame":
