@@ -71,7 +71,7 @@ def test_the_rings_bytes_may_be_computed_in_any_way(answer: Callable[..., Any]) 
         (lambda w, n: 6_000_000 if n == 4 else 320_000 if n == 3 else 0, "Count"),
         (lambda w, n: 8 * w * (n - 1) / n + (n == 1), "alone"),
         (lambda w, n: w / 0, "ZeroDivisionError"),
-        (lambda w, n: "many", "could make nothing"),
+        (lambda w, n: "many", "is text"),
     ],
 )
 def test_a_wrong_number_of_bytes_is_told_what_it_is(answer: Callable[..., Any], told: str) -> None:
@@ -99,7 +99,7 @@ def test_the_limited_linear_rule_may_be_written_in_any_way(answer: Callable[...,
         (lambda n: max(0.05 * n, 0.8), "smaller of the two"),
         (lambda n: min(0.05 * n, 0.4), "too low"),
         (lambda n: 0.1 * n, "yours is 0.1"),
-        (lambda n: [0.05], "could make nothing"),
+        (lambda n: [0.05], "is no number"),
     ],
 )
 def test_a_wrong_learning_rate_is_told_what_is_wrong_with_it(answer: Callable[..., Any], told: str) -> None:
@@ -114,3 +114,13 @@ def test_the_solution_that_is_shown_passes_its_own_check(exercise: Any) -> None:
     scope: dict[str, Any] = {}
     exec(f"def answer({arguments}):\n{exercise.code}", scope)
     assert exercise.judge(scope["answer"]).status == "right"
+
+
+@pytest.mark.parametrize("exercise", [q1, q2, q3])
+def test_a_call_in_place_of_the_function_is_named(exercise: Any) -> None:
+    assert "pass the function itself" in exercise.judge(0.4).message
+
+
+@pytest.mark.parametrize(("exercise", "answer"), [(q2, lambda w, n: "6e6"), (q3, lambda n: "0.05")])
+def test_a_number_returned_as_text_is_named(exercise: Any, answer: Callable[..., Any]) -> None:
+    assert "without quotation marks" in exercise.judge(answer).message

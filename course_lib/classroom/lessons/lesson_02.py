@@ -5,11 +5,13 @@ from math import isclose
 from numbers import Integral
 from typing import Any
 
+from course_lib.classroom.answers import function, number
 from course_lib.classroom.exercises import Exercise, Wrong
 from course_lib.classroom.quizzes import Choice, Question
 
 
 def _check_chunks(chunks: Callable[[int, int, int], Any]) -> str:
+    chunks = function(chunks)
     for workers in (5, 3, 2):
         # held[worker][chunk]: how often each worker's contribution is in it
         held = [[[int(who == worker) for who in range(workers)] for _ in range(workers)] for worker in range(workers)]
@@ -83,11 +85,12 @@ q1 = Exercise(
 
 
 def _check_ring_bytes(ring_bytes: Callable[[int, int], Any]) -> str:
+    ring_bytes = function(ring_bytes)
     for weights, workers in ((1_000_000, 4), (60_000, 3), (1_000_000, 50)):
-        given, right = float(ring_bytes(weights, workers)), 2 * (workers - 1) / workers * 4 * weights
+        given, right = number(ring_bytes(weights, workers)), 2 * (workers - 1) / workers * 4 * weights
         if not isclose(given, right, rel_tol=1e-6):
             raise Wrong(_explain_bytes(given, weights, workers, right))
-    alone = float(ring_bytes(1_000_000, 1))
+    alone = number(ring_bytes(1_000_000, 1))
     if alone:
         raise Wrong(f"A worker alone sends nothing; yours gives {alone:,.0f} bytes.")
     return "With 4 workers 6 MB, with 50 workers 7.84 MB, and never more than 8 MB, for a gradient of 4 MB."
@@ -126,12 +129,13 @@ q2 = Exercise(
 
 
 def _check_learning_rate(learning_rate: Callable[[int], Any]) -> str:
+    learning_rate = function(learning_rate)
     for workers in (1, 4, 8):
-        given, right = float(learning_rate(workers)), 0.05 * workers
+        given, right = number(learning_rate(workers)), 0.05 * workers
         if not isclose(given, right, rel_tol=1e-6):
             raise Wrong(_explain_rate(given, workers, right))
     for workers in (16, 20, 32, 1000):
-        given, right = float(learning_rate(workers)), min(0.05 * workers, 0.8)
+        given, right = number(learning_rate(workers)), min(0.05 * workers, 0.8)
         if not isclose(given, right, rel_tol=1e-6):
             over = "above 0.8, where training breaks down: stop there" if given > right else "too low: 0.8 is allowed"
             raise Wrong(f"{workers} workers get {given:g}, which is {over}.")
