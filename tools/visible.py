@@ -76,9 +76,10 @@ def serving(source: str) -> set[int]:
 
 
 def prose(text: str) -> str:
-    """Return a text cell's words without its markup, formulas in code and addresses."""
+    """Return a text cell's words without its markup, formulas in code, addresses and ways in."""
     text = re.sub(r"```.*?```|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text)
+    text = re.sub(r"^\[Open in .*$", "", text, flags=re.MULTILINE)  # the ways in, which no author writes
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
     return re.sub(r"<[^>]+>|[|#*`-]", " ", text)
 

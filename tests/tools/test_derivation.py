@@ -10,7 +10,7 @@ import pytest
 
 from course_lib import windows
 from tests.tools.tiny import HEAD, TINY, command, derived, write
-from tools import lessons
+from tools import lessons, visible
 
 
 def test_the_learners_notebook_holds_stubs_and_folds_the_solutions_away(course: Path) -> None:
@@ -45,6 +45,7 @@ def test_the_opening_has_the_ways_in_without_results_at_the_address_that_pyproje
     assert "https://colab.research.google.com/github/someone/course/blob/main/learn/00_tiny.ipynb" in opening.source
     assert "https://mybinder.org/v2/gh/someone/course/main?urlpath=lab/tree/learn/00_tiny.ipynb" in opening.source
     assert "![" not in opening.source, "a picture from the internet is broken without it"
+    assert visible.prose(opening.source).split() == ["A", "tiny", "lesson", "About", "5", "minutes."]
     assert opening.source.endswith("About 5 minutes.")
     assert '"git+https://github.com/someone/course"' in install.source
 
