@@ -3,7 +3,7 @@
 Everything that is shown has a text twin, so that it can be read aloud, compared by nbval and used outside a notebook.
 """
 
-from course_lib.classroom import answers, plots
+from course_lib.classroom import answers, interrupts, plots
 from course_lib.classroom.exercises import Exercise, Wrong, exercise
 from course_lib.classroom.explorers import explore
 from course_lib.classroom.plots import diagram
@@ -38,3 +38,5 @@ __all__ = [
     "track",
     "verdict",
 ]
+
+interrupts.show_as_card()

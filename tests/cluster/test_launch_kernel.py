@@ -1,16 +1,13 @@
 """Launches from cells of a real Jupyter kernel."""
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import psutil
 import pytest
-from jupyter_client import BlockingKernelClient, KernelManager
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.provisioning import LocalProvisioner
+
+from tests.cluster.kernel import Kernel
 
 pytestmark = pytest.mark.slow
 
@@ -38,47 +35,6 @@ def busy():
 def fail():
     raise ValueError("wrong")  # a line of the cell
 """
-
-
-class Kernel:
-    """A kernel, and what its cells print."""
-
-    def __init__(self) -> None:
-        self.manager = KernelManager()
-        # This interpreter, whatever kernels the machine has been told about.
-        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        self.manager._kernel_spec = KernelSpec(argv=argv, language="python")
-        self.manager.start_kernel()
-        self.client: BlockingKernelClient = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
-        self.outputs: list[tuple[str, str]] = []
-
-    def run(self, code: str, on_output: Callable[[str], None] = lambda _text: None) -> str:
-        """Execute a cell and return its standard output; raises AssertionError with its error."""
-        self.outputs = []
-
-        def keep(message: dict) -> None:
-            content = message["content"]
-            if message["msg_type"] == "stream":
-                self.outputs.append((content["name"], content["text"]))
-                on_output(content["text"])
-
-        reply = self.client.execute_interactive(code, timeout=60, output_hook=keep)["content"]
-        if reply["status"] != "ok":
-            raise AssertionError(f"{reply['ename']}: {reply['evalue']}")
-        assert all(name == "stdout" for name, _ in self.outputs)
-        return "".join(text for _, text in self.outputs)
-
-    def process(self) -> psutil.Process:
-        assert isinstance(self.manager.provisioner, LocalProvisioner)
-        assert self.manager.provisioner.process is not None
-        return psutil.Process(self.manager.provisioner.process.pid)
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        with suppress(RuntimeError):
-            self.manager.shutdown_kernel(now=True)
 
 
 @pytest.fixture(scope="module")
