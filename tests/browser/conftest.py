@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.learner import Lab, Notebook
+from tools import copies, lessons
 
 ROOT = Path(__file__).resolve().parents[2]
 _FLAGS = [
@@ -41,10 +42,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")  # not longer: kernels and their workers would still be there in other tests
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab as `make lab` starts it, on copies of the notebooks and with nobody's settings."""
+    """JupyterLab as `make lab` starts it, on a learner's copies and with nobody's settings."""
     home = tmp_path_factory.mktemp("lab")
-    folder = home / "notebooks"
-    shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(ROOT / copies.NOT_RUN, home / copies.NOT_RUN)
+    copies.copy(home)
+    folder = home / copies.FOLDER
     _settle(home / "settings")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -54,7 +56,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={lab.token}",
         f"--ServerApp.root_dir={folder}", f"--LabApp.user_settings_dir={home / 'settings'}",
-        f"--LabApp.workspaces_dir={home / 'workspaces'}",
+        f"--LabApp.workspaces_dir={home / 'workspaces'}", "--LabApp.expose_app_in_browser=True",
     ]  # fmt: skip
     places = {name: str(home / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     with (home / "server.log").open("w") as log:
@@ -81,7 +83,7 @@ def _settle(settings: Path) -> None:
 
 
 def _wait_for(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and server.poll() is None:
         try:
             urllib.request.urlopen(f"{lab.address}/api/status?token={lab.token}", timeout=5).close()
@@ -93,10 +95,11 @@ def _wait_for(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture(scope="module")
 def open_notebook(browser: Browser, lab: Lab) -> Iterator[Notebook]:
-    """Lesson 00, all of its cells run."""
-    page = browser.new_page(viewport={"width": 1300, "height": 1000})
-    notebook = Notebook(page, lab, next(lab.folder.glob("00_*.ipynb")).name)
+    """Lesson 00, solved, all of its cells run."""
+    (lesson,) = lessons.find(ROOT, ["00"])
+    notebook = Notebook(browser, lab, f"{lesson.stem}.ipynb")
     notebook.picture("00_as_it_opens")
-    notebook.run_all(seconds=180)
+    notebook.solve(lesson)
+    notebook.run_all(seconds=400)
     yield notebook
     notebook.close()
