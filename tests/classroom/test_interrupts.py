@@ -68,9 +68,11 @@ def test_an_interrupted_training_shows_one_card_and_nothing_runs_on(kernel: Kern
 
 
 def test_a_cell_that_waits_behind_an_interrupted_one_does_not_run(kernel: Kernel) -> None:
-    kernel.client.execute("reached = False; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)")
+    kernel.client.execute("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)")
     kernel.client.execute("reached = True")
-    assert kernel.run("print(reached)") == "False\n"
+    statuses = [kernel.client.get_shell_msg(timeout=60)["content"]["status"] for _ in range(2)]
+    assert statuses == ["error", "aborted"]
+    assert kernel.run("print('reached' in globals())") == "False\n"
 
 
 def test_other_errors_are_shown_as_ever(kernel: Kernel) -> None:

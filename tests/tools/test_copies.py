@@ -12,7 +12,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def write(root: Path, source: str) -> None:
-    code = {"cell_type": "code", "id": "a", "metadata": {}, "source": source, "execution_count": None, "outputs": []}
+    code: dict[str, Any] = {
+        "cell_type": "code",
+        "id": "a",
+        "metadata": {},
+        "source": source,
+        "execution_count": None,
+        "outputs": [],
+    }
     text = {"cell_type": "markdown", "id": "b", "metadata": {}, "source": "# Two ways"}
     notebook = {"cells": [text, code], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (root / "learn").mkdir(exist_ok=True)
