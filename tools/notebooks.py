@@ -96,9 +96,9 @@ def run(notebook: NotebookNode, folder: Path, **environment: str) -> None:
     notebook.metadata = metadata
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-        for output in cell.get("outputs", []):
-            # Without a kernel a widget is only an error message: its text or HTML twin is shown instead.
-            output.get("data", {}).pop(_WIDGET, None)
+        if cell.cell_type == "code":
+            # Without a kernel a widget is only an error message: what it showed is kept in the output under it.
+            cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
 
 
 def main(arguments: list[str] | None = None) -> int:

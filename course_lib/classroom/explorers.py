@@ -14,27 +14,33 @@ if TYPE_CHECKING:
 Control = tuple[float, float, float] | list[Any] | dict[str, Any] | bool
 
 
-def explore(fn: Callable[..., Any], *, stored: str = "", **controls: Control) -> None:
+def explore(
+    fn: Callable[..., Any], *, stored: str = "", units: Mapping[str, str] | None = None, **controls: Control
+) -> None:
     """Show controls that call `fn(**settings)` and show the Picture, Figure or text that it returns.
 
     `controls`: one for each parameter of `fn`: `(low, high, step)`, a list, a mapping label -> value, or a bool. Each starts
     at the parameter's default, or else at its first value. `stored`: names the stored study that `fn` looks its answers up
     in; without it, the learner is told that each change is computed on the spot, which should take less than a second.
+    `units`: what a control is measured in, as in `{"deadline": "s"}`; it is written beside the control.
 
-    The text twin names the controls and says what the first picture shows. Tag the cell `nbval-ignore-output`: the picture
-    is compared otherwise. Raises ValueError for controls that do not match the parameters.
+    A saved notebook keeps the last picture and its settings. Tag the cell `nbval-ignore-output`: the picture is compared
+    otherwise. Raises ValueError for controls that do not match the parameters, or units that do not match the controls.
     """
-    explorer = Explorer(fn, controls, stored)
+    explorer = Explorer(fn, controls, stored, units or {})
     first = explorer.draw(**explorer.start)
-    twin = f"{explorer.invitation}\n{first.summary if isinstance(first, Picture) else first}"
-    html = cards.card("told", f"{explorer.invitation} Run this cell to try it.") + as_html(first)
-    cards.show(twin, html, **knobs.view(explorer.panel(as_html(first))))
+    explorer.keep = knobs.show(explorer.panel(as_html(first)), *explorer.kept(first, explorer.start))
 
 
 class Explorer:
-    """The settings, the function and the widgets that join them; `start` holds the first value of each setting."""
+    """The settings, the function and the widgets that join them.
 
-    def __init__(self, fn: Callable[..., Any], controls: Mapping[str, Control], stored: str = "") -> None:
+    `start`: the first value of each setting. `keep(text, html)`: called after each change with what a saved notebook shows.
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], controls: Mapping[str, Control], stored: str = "", units: Mapping[str, str] | None = None
+    ) -> None:  # fmt: skip
         parameters = inspect.signature(fn).parameters
         needed = {name for name, given in parameters.items() if given.default is given.empty}
         if not controls or not needed <= controls.keys() <= parameters.keys():
@@ -42,8 +48,12 @@ class Explorer:
                 f"`{fn.__name__}` takes {', '.join(parameters) or 'nothing'}, but the controls are for: "
                 f"{', '.join(controls) or 'nothing'}"
             )
+        self._units = dict(units or {})
+        if not self._units.keys() <= controls.keys():
+            raise ValueError(f"units are for {', '.join(self._units)}, but the controls are: {', '.join(controls)}")
         self._fn, self._controls = fn, dict(controls)
         self.start = {name: _start(control, parameters[name].default) for name, control in controls.items()}
+        self.keep: Callable[[str, str], None] = lambda text, html: None
         how = f"Looked up in a stored study ({stored})" if stored else "Computed live, on the spot"
         names = ", ".join(name.replace("_", " ") for name in controls)
         self.invitation = f"Explore: change {names}. {how}."
@@ -54,17 +64,38 @@ class Explorer:
         return result if isinstance(result, Picture | str) else picture(result)
 
     def redraw(self, **settings: Any) -> str:
-        """Return HTML for the settings; an error inside `fn` is shown, since a widget would swallow it."""
+        """Return HTML for the settings, and keep it; an error inside `fn` is shown, since a widget would swallow it."""
         try:
-            return as_html(self.draw(**settings))
+            shown = self.draw(**settings)
         except Exception as error:  # noqa: BLE001 - a widget swallows whatever its callback raises
             return cards.card("wrong", f"This setting does not work: {type(error).__name__}: {error}")
+        self.keep(*self.kept(shown, settings))
+        return as_html(shown)
+
+    def kept(self, shown: Picture | str, settings: Mapping[str, Any]) -> tuple[str, str]:
+        """Return text and HTML that stay when the controls are gone: what is shown, for which settings, how to go on."""
+        words = f"{self.invitation} Here: {', '.join(self._words(name, value) for name, value in settings.items())}."
+        html = cards.card("told", f"{words} Run this cell to get the controls.") + as_html(shown)
+        return f"{words}\n{shown.summary if isinstance(shown, Picture) else shown}", html
+
+    def _words(self, name: str, value: Any) -> str:
+        control = self._controls[name]
+        if isinstance(control, bool):
+            value = "yes" if value else "no"
+        elif isinstance(control, dict):
+            value = next(label for label, entry in control.items() if entry == value)
+        elif isinstance(value, float):
+            value = f"{value:g}"
+        unit = self._units.get(name, "")
+        return f"{name.replace('_', ' ')} {value} {unit}".rstrip()
 
     def panel(self, first: str) -> "ipywidgets.VBox":
         """Return the widgets: where the answers come from, the controls, and what they show, at first the HTML `first`."""
         import ipywidgets as widgets
 
-        knobs = {name: _widget(control, name, self.start[name]) for name, control in self._controls.items()}
+        knobs = {
+            name: _widget(control, self._label(name), self.start[name]) for name, control in self._controls.items()
+        }
         # An HTML widget's value is replaced as a whole: unlike an Output area it cannot mix up two quick changes.
         screen = widgets.HTML(first)
 
@@ -74,6 +105,10 @@ class Explorer:
         for knob in knobs.values():
             knob.observe(refresh, names="value")
         return widgets.VBox([widgets.HTML(cards.card("told", self.invitation)), *knobs.values(), screen])
+
+    def _label(self, name: str) -> str:
+        unit = f" ({self._units[name]})" if name in self._units else ""
+        return name.replace("_", " ") + unit
 
 
 def as_html(shown: Picture | str) -> str:
@@ -95,10 +130,9 @@ def _start(control: Control, default: Any) -> Any:
     return default if default in values else values[0]
 
 
-def _widget(control: Control, name: str, start: Any) -> Any:
+def _widget(control: Control, label: str, start: Any) -> Any:
     import ipywidgets as widgets
 
-    label = name.replace("_", " ")
     options = {"description": label, "style": {"description_width": "initial"}, "layout": widgets.Layout(width="32em")}
     if isinstance(control, bool):
         return widgets.Checkbox(value=start, indent=False, **options)

@@ -1,7 +1,7 @@
 """Guess first, then look: a prediction before the experiment, and its return beside the result."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ class Prediction:
     slider: Slider | None = None
     guess: str | float | None = None
     key: str = ""
+    keep: Callable[[str, str], None] = lambda text, html: None
 
     def lock(self, guess: str | float) -> None:
         """Keep the guess, also for the next kernel. Raises ValueError for one that the question does not offer."""
@@ -34,11 +35,13 @@ class Prediction:
             raise ValueError(f"{guess!r} is off the scale from {self.slider[0]} to {self.slider[1]}")
         self.guess = guess
         guesses.write(self.key, guess)
+        self.keep(*self.kept())
 
     def unlock(self) -> None:
         """Forget the guess."""
         self.guess = None
         guesses.write(self.key, None)
+        self.keep(*self.kept())
 
     def offer(self) -> str:
         """Return what can be guessed, in words."""
@@ -46,6 +49,18 @@ class Prediction:
             low, high, _, unit = self.slider
             return f"a number from {low:g} to {high:g} {unit}".rstrip()
         return " / ".join(self.choices)
+
+    def locked(self) -> str:
+        """Return the guess that is locked in, in words; nothing where there is none."""
+        unit = self.slider[3] if self.slider else ""
+        return "" if self.guess is None else f"Locked in: {_with_unit(self.guess, unit, 'g')}."
+
+    def kept(self) -> tuple[str, str]:
+        """Return text and HTML that stay when the controls are gone: the question and the guess, or how to make one."""
+        symbol = cards.SYMBOLS["waiting"]
+        how = f"{self.locked()} Run this cell to guess again." if self.locked() else "Run this cell to make your guess."
+        text = f"{symbol} Your guess: {self.question} ({self.offer()}) {self.locked()}".rstrip()
+        return text, cards.card("waiting", f"Your guess: {self.question}\n{self.offer()}\n{how}")
 
 
 _asked: dict[str, Prediction] = {}
@@ -67,11 +82,8 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None, sl
     if before is not None:
         with contextlib.suppress(ValueError, TypeError):  # the question has changed since: it is asked anew
             prediction.lock(before)
-    widgets = panel(prediction)
     _asked[key] = prediction
-    text = f"{cards.SYMBOLS['waiting']} Your guess: {question} ({prediction.offer()})"
-    html = cards.card("waiting", f"Your guess: {question}\n{prediction.offer()}\nRun this cell to make your guess.")
-    cards.show(text, html, **knobs.view(widgets))
+    prediction.keep = knobs.show(panel(prediction), *prediction.kept(), name=question)
 
 
 def reveal(key: str, measured: "str | float | Interval | Finding", unit: str = "", spec: str = "g") -> None:
@@ -137,7 +149,6 @@ def panel(prediction: Prediction) -> "ipywidgets.VBox":
     import ipywidgets as widgets
 
     scale: Any
-    unit = ""
     if prediction.slider:
         low, high, step, unit = prediction.slider
         scale = knobs.slider(low, high, step, low, description=unit, layout=widgets.Layout(width="28em"))
@@ -159,12 +170,7 @@ def panel(prediction: Prediction) -> "ipywidgets.VBox":
         locked = prediction.guess is not None
         scale.disabled = button.disabled = locked
         again.layout.display = None if locked else "none"
-        text = (
-            f"Locked in: {_with_unit(prediction.guess, unit, 'g')}. Now run on and see."
-            if prediction.guess is not None
-            else ""
-        )
-        answer.value = cards.card("right", text) if text else ""
+        answer.value = cards.card("right", f"{prediction.locked()} Now run on and see.") if locked else ""
 
     def lock(_: Any) -> None:
         if not touched or scale.value is None:

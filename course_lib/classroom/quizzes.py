@@ -10,6 +10,26 @@ from typing import Any
 from course_lib.classroom import cards
 from course_lib.classroom.exercises import lesson_module
 
+# jupyterquiz's choices are labels of hidden radio buttons: an arrow key answers, and no key looks first. They become buttons:
+# Tab moves on, Enter or Space answers, and what is said is read aloud. JupyterLab would take these keys for its own.
+_BUTTONS = """
+quiz.setAttribute("data-lm-suppress-shortcuts", "true");
+for (const wrapper of quiz.querySelectorAll(".Quiz")) {
+  const [asked, choices, said] = wrapper.children;
+  choices.setAttribute("role", "group");
+  choices.setAttribute("aria-label", asked.innerText);
+  said.setAttribute("role", "status");
+  for (const choice of choices.children) {
+    choice.querySelector("input").remove();
+    choice.setAttribute("role", "button");
+    choice.tabIndex = 0;
+    choice.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choice.click(); }
+    });
+  }
+}
+"""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -73,6 +93,7 @@ def _as_html(questions: Sequence[Question]) -> str:
     entries = [_entry(question) for question in questions]
     # display_quiz draws a random name for its element on each call; one made from the questions repeats.
     name = "quiz" + hashlib.sha256(json.dumps(entries).encode()).hexdigest()[:12]
+    # White on each of these, and #333 on the buttons, has a contrast of 4.5:1 or more, whatever the theme.
     colours = {
         "--jq-multiple-choice-bg": "#0b4a6f", "--jq-many-choice-bg": "#5b3a00", "--jq-text-color": "#ffffff",
         "--jq-mc-button-bg": "#fafafa", "--jq-mc-button-border": "#909090", "--jq-mc-button-inset-shadow": "#555555",
@@ -83,8 +104,13 @@ def _as_html(questions: Sequence[Question]) -> str:
     element = renderer.render_div(name, False, True, False, len(entries), 640, 8, "left")
     waiting = f"<p>{len(entries)} questions: run this cell to answer them.</p>"
     # Inside this function there is no MathJax, so jupyterquiz does not fetch one from the internet.
-    code = f"(function (MathJax) {{ document.getElementById('{name}').replaceChildren();\n{script}\n}})();"
-    return f"{renderer.build_styles(name, colours)}{element}{waiting}</div><script>{code}</script>"
+    code = (
+        f"(function (MathJax) {{ const quiz = document.getElementById('{name}'); quiz.replaceChildren();\n{script}\n"
+        f"{_BUTTONS}}})();"
+    )
+    # The verdict has its symbol: its colour is left to the theme, which knows its background.
+    look = f"<style>#{name} .Feedback {{color: inherit}} #{name} .MCButton:focus-visible {{outline: 3px solid #e69f00}}</style>"
+    return f"{renderer.build_styles(name, colours)}{look}{element}{waiting}</div><script>{code}</script>"
 
 
 def _entry(question: Question) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def test_it_runs_without_an_error_is_solved_shows_its_figures_and_its_controls_w
     assert lesson.unsolved() == []
     expect(lesson.panel.get_by_text("Error displaying widget")).to_have_count(0)
 
-    figures = lesson.panel.locator(".jp-OutputArea-output img")
+    figures = lesson.panel.locator(".jp-OutputArea-output img:visible")
     assert figures.count() >= 3
     for index, figure in enumerate(figures.all()):
         assert len((figure.get_attribute("alt") or "").split()) >= 8
@@ -43,7 +43,7 @@ def test_it_runs_without_an_error_is_solved_shows_its_figures_and_its_controls_w
     explorers = lesson.cells("classroom.explore(")
     assert explorers
     for index, cell in enumerate(explorers):
-        figure = cell.locator(".jp-OutputArea-output img")
+        figure = cell.locator(".jp-OutputArea-output img:visible")
         described = figure.get_attribute("alt")
         assert described is not None
         if cell.locator(".noUi-handle").count():

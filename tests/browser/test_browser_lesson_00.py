@@ -25,7 +25,7 @@ def test_nothing_is_asked_of_the_internet(open_notebook: Notebook) -> None:
 
 
 def test_every_figure_has_alternative_text(open_notebook: Notebook) -> None:
-    figures = open_notebook.panel.locator(".jp-OutputArea-output img")
+    figures = open_notebook.panel.locator(".jp-OutputArea-output img:visible")
     assert figures.count() >= 3
     for figure in figures.all():
         assert len((figure.get_attribute("alt") or "").split()) >= 8
@@ -33,7 +33,7 @@ def test_every_figure_has_alternative_text(open_notebook: Notebook) -> None:
 
 def test_moving_a_slider_changes_the_figure(open_notebook: Notebook) -> None:
     cell = open_notebook.cell("classroom.explore(")
-    figure = cell.locator(".jp-OutputArea-output img")
+    figure = cell.locator(".jp-OutputArea-output img:visible")
     before, described = figure.get_attribute("src"), figure.get_attribute("alt")
     assert before is not None and described is not None
     open_notebook.picture("00_explore_before", of=cell)

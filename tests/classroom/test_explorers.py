@@ -74,9 +74,40 @@ def test_the_text_twin_names_the_controls_and_says_what_the_first_picture_shows(
     classroom.explore(height, level=(1, 5, 1))
     classroom.explore(say, stored="60 runs, seeds 0 to 4", rate=[1, 2])
     assert capsys.readouterr().out.splitlines() == [
-        "Explore: change level. Computed live, on the spot.", "A line at level 3, blue.",
-        "Explore: change rate. Looked up in a stored study (60 runs, seeds 0 to 4).", "rate `1`",
+        "Explore: change level. Computed live, on the spot. Here: level 3.", "A line at level 3, blue.",
+        "Explore: change rate. Looked up in a stored study (60 runs, seeds 0 to 4). Here: rate 1.", "rate `1`",
     ]  # fmt: skip
+
+
+def test_what_a_saved_notebook_keeps_follows_the_knobs_and_says_how_to_get_them_back() -> None:
+    colours = {"sea": "blue", "sun": "orange"}
+    explorer = Explorer(height, {"level": (1, 5, 1), "dashed": True, "colour": colours}, units={"level": "m"})
+    kept: list[tuple[str, str]] = []
+    explorer.keep = lambda text, html: kept.append((text, html))
+    knobs, screen = shown(explorer)
+    knobs["level"].value = 4
+    knobs["colour"].value = "orange"
+    text, html = kept[-1]
+    assert text.endswith("Here: level 4 m, dashed no, colour sun.\nA line at level 4, orange.")
+    assert "Here: level 4 m, dashed no, colour sun. Run this cell to get the controls." in html
+    assert html.endswith(screen.value), "the same picture"
+
+
+def test_a_setting_that_does_not_work_keeps_the_last_picture() -> None:
+    explorer = Explorer(say, {"rate": [1, 2, 3]})
+    kept: list[str] = []
+    explorer.keep = lambda text, html: kept.append(text)
+    knobs, _ = shown(explorer)
+    knobs["rate"].value = 2
+    knobs["rate"].value = 3
+    assert len(kept) == 1 and kept[0].endswith("rate `2`")
+
+
+def test_units_stand_beside_their_controls_and_must_have_one() -> None:
+    knobs, _ = shown(Explorer(say, {"rate": (0.5, 3.0, 0.25)}, units={"rate": "1/s"}))
+    assert knobs["rate"].description == "rate (1/s)"
+    with pytest.raises(ValueError, match="units are for pace, but the controls are: rate"):
+        classroom.explore(say, units={"pace": "m/s"}, rate=[1])
 
 
 @pytest.mark.parametrize("controls", [{}, {"pace": [1]}, {"rate": [1], "pace": [1]}])

@@ -128,6 +128,20 @@ def test_a_guess_stays_locked_and_visible_until_the_learner_guesses_again() -> N
     assert (slider.disabled, button.disabled, again.layout.display, answer.value) == (False, False, "none", "")
 
 
+def test_what_a_saved_notebook_keeps_says_what_was_locked_in_or_how_to_guess() -> None:
+    prediction = ask_size()
+    kept: list[tuple[str, str]] = []
+    prediction.keep = lambda text, html: kept.append((text, html))
+    fresh = prediction.kept()
+    assert fresh[0] == "○ Your guess: How large is it? (a number from 0 to 10 MB)"
+    assert fresh[1].endswith("Run this cell to make your guess.</div>")
+    prediction.lock(4.5)
+    assert kept[-1][0].endswith("(a number from 0 to 10 MB) Locked in: 4.5 MB.")
+    assert "Locked in: 4.5 MB. Run this cell to guess again." in kept[-1][1]
+    prediction.unlock()
+    assert kept[-1] == fresh
+
+
 def test_a_guess_survives_a_restart_and_is_forgotten_on_request(
     notebook: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

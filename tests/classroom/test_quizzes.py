@@ -65,6 +65,28 @@ def test_the_script_runs_where_no_mathjax_is_known_so_that_it_fetches_none() -> 
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=", html)
 
 
+def test_what_is_written_has_a_contrast_of_four_and_a_half_in_every_theme() -> None:
+    html = quizzes._as_html(QUESTIONS)
+    colour = dict(re.findall(r"(--jq-[\w-]+): (#\w{6});", html))
+    on = ["--jq-multiple-choice-bg", "--jq-many-choice-bg", "--jq-correct-color", "--jq-incorrect-color"]
+    for background in on:
+        assert contrast(colour["--jq-text-color"], colour[background]) >= 4.5, background
+    assert contrast("#333333", colour["--jq-mc-button-bg"]) >= 4.5, "jupyterquiz writes its buttons in #333333"
+    assert re.search(r"\.Feedback \{color: inherit\}", html), "on the page itself, the theme's own colour"
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2.1."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, light = sorted([luminance(one), luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
 def test_without_a_kernel_the_reader_is_told_how_to_start() -> None:
     assert "2 questions: run this cell to answer them" in quizzes._as_html(QUESTIONS)
 
