@@ -89,14 +89,16 @@ def from_arrays(
     labels = integer_labels(y)
     if classes is None:
         classes = [str(label) for label in range(int(labels.max()) + 1 if len(labels) else 0)]
-    examples = x.detach().clone() if isinstance(x, Tensor) else torch.tensor(np.asarray(x))  # a copy: yours may change
+    examples = (
+        x.detach().clone() if isinstance(x, Tensor) else torch.tensor(np.array(x, order="C"))
+    )  # a copy: yours may change
     return Dataset(name, examples.float(), labels, tuple(classes))
 
 
 def integer_labels(y: "np.ndarray | Tensor | Sequence[int]") -> Tensor:
     """Return labels `(n,)` as int64. Raises ValueError for text, fractions, NaN or another shape."""
     try:
-        labels = y.detach().clone() if isinstance(y, Tensor) else torch.tensor(np.asarray(y))
+        labels = y.detach().clone() if isinstance(y, Tensor) else torch.tensor(np.array(y, order="C"))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"labels must be integers, got {str(y)[:60]}: number the classes from 0") from error
     if labels.dim() != 1:

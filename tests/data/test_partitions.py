@@ -36,11 +36,23 @@ def test_every_example_is_in_exactly_one_client_and_no_client_is_empty(
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1))
-def test_groups_become_clients_in_the_order_they_appear(groups: list[str]) -> None:
+def test_groups_become_clients_in_sorted_order(groups: list[str]) -> None:
     parts = partitions.by_group(groups)
-    assert [groups[part[0]] for part in parts] == list(dict.fromkeys(groups))
+    assert [groups[part[0]] for part in parts] == sorted(set(groups))
     assert all(len({groups[index] for index in part}) == 1 for part in parts)
     assert sum(map(len, parts)) == len(groups)
+
+
+def test_groups_of_train_and_test_are_the_same_clients() -> None:
+    groups, test_groups = ["b", "a", "b"], np.array(["a", "a", "b"])
+    parts, tests = partitions.by_group(groups, test_groups)
+    assert [part.tolist() for part in parts] == [[1], [0, 2]]
+    assert [part.tolist() for part in tests] == [[0, 1], [2]]
+    for one, other, where in ((["a", "b"], ["a"], "training"), (["a"], ["b", "a"], "test")):
+        with pytest.raises(ValueError, match=f"group 'b' is in the {where} set and not in"):
+            partitions.by_group(one, other)
+    with pytest.raises(ValueError, match="groups have no order"):
+        partitions.by_group(["a", 1])
 
 
 Y = np.repeat(np.arange(10), 400)
@@ -60,6 +72,38 @@ def test_dirichlet_shares_have_the_mean_and_the_variance_of_the_distribution(alp
     assert drawn.mean() == pytest.approx(1 / 5)
     assert drawn.mean(axis=(0, 2)) == pytest.approx(1 / 5, abs=5 * np.sqrt(expected / 2000))
     assert drawn.var(axis=(0, 2)) == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 1.0])
+def test_dirichlet_gives_a_client_the_same_share_of_a_class_in_train_and_test(alpha: float) -> None:
+    test_y = np.repeat(np.arange(10), 100)[::-1]
+    parts, tests = partitions.dirichlet(Y, 5, alpha, seed=3, test_y=test_y)
+    assert all(np.array_equal(*both) for both in zip(parts, partitions.dirichlet(Y, 5, alpha, seed=3), strict=True))
+    assert sorted(np.concatenate(tests).tolist()) == list(range(1000))
+    dealt = np.stack([np.bincount(test_y[part], minlength=10) for part in tests]) / 100
+    # Rounding may shift each end of a client's share by half an example.
+    assert np.abs(dealt - shares(parts)).max() <= 0.0125
+    assert not np.array_equal(tests[0], partitions.dirichlet(Y, 5, alpha, seed=4, test_y=test_y)[1][0])
+
+
+@given(st.data(), st.integers(0, 2**32))
+@settings(deadline=None)
+def test_dealt_along_every_client_has_a_test_example_of_what_it_trains_on(drawn: st.DataObject, seed: int) -> None:
+    y = np.repeat(np.arange(3), 20)
+    test_y = np.array(drawn.draw(st.permutations([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2])))
+    parts, tests = partitions.dirichlet(y, 4, 0.1, seed, test_y=test_y)
+    assert sorted(np.concatenate(tests).tolist()) == list(range(12)) and min(map(len, tests)) > 0
+    assert all(set(test_y[test]) & set(y[part]) for part, test in zip(parts, tests, strict=True))
+
+
+def test_dirichlet_refuses_a_class_of_one_side_and_too_few_test_examples() -> None:
+    for one, other in (([0, 1, 1], [1, 1]), ([1, 1, 1], [0, 1])):
+        with pytest.raises(ValueError, match="class 0 is in the"):
+            partitions.dirichlet(one, 1, 1.0, test_y=other)
+    with pytest.raises(ValueError, match=r"client \d would have no test example of class 0: use fewer clients"):
+        partitions.dirichlet([0] * 20, 5, 1.0, test_y=[0, 0])
+    _, tests = partitions.dirichlet([0] * 20, 5, 1.0, allow_empty=True, test_y=[0, 0])
+    assert sum(map(len, tests)) == 2
 
 
 def test_a_large_alpha_makes_clients_alike_and_a_tiny_one_gives_a_class_to_one_client() -> None:
