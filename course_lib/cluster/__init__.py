@@ -2,7 +2,8 @@
 
 from course_lib.cluster import collectives, traffic
 from course_lib.cluster.failures import WorkerError
-from course_lib.cluster.launch import join, launch, shutdown
+from course_lib.cluster.launch import launch, shutdown
+from course_lib.cluster.network import join
 from course_lib.cluster.worker import report
 
 __all__ = ["WorkerError", "collectives", "join", "launch", "report", "shutdown", "traffic"]

@@ -6,13 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from multiprocessing.connection import wait
 from typing import Any
 
-import torch.distributed as dist
-
-from course_lib.cluster import failures, network, pool, transport, worker
+from course_lib.cluster import failures, pool, transport, worker
 from course_lib.cluster.failures import Failure, WorkerError
 from course_lib.cluster.output import Relay
 
@@ -66,22 +63,6 @@ def shutdown() -> None:
     """End all workers; the next launch starts new ones, which import edited modules afresh."""
     with _lock:
         pool.stop()
-
-
-def join(timeout: float | None = None) -> tuple[int, int]:
-    """Return (rank, world size) of this process, after joining gloo if torchrun started it; (0, 1) on its own.
-
-    `timeout`: seconds that joining, and from then on one collective, send or receive, may take under torchrun; by default 60,
-    or what an earlier call said. Raises RuntimeError where the machines of a torchrun find no way to each other, with what
-    to set.
-    """
-    if dist.is_torchelastic_launched():
-        if not dist.is_initialized():
-            network.use()
-            dist.init_process_group("gloo", timeout=timedelta(seconds=timeout or 60.0))
-        elif timeout is not None:
-            dist.distributed_c10d._set_pg_timeout(timedelta(seconds=timeout))
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def _check(fn: Any, workers: Any, per_rank: Sequence[tuple[Any, ...]] | None, timeout: float) -> None:

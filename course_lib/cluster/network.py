@@ -1,13 +1,31 @@
-"""Which network interface a process of torchrun talks through."""
+"""How a process of torchrun joins the others, and which network interface it talks through."""
 
 import os
 import socket
+from datetime import timedelta
 
 import psutil
+import torch.distributed as dist
 
 from course_lib.cluster import transport
 
 _NAME = "GLOO_SOCKET_IFNAME"
+
+
+def join(timeout: float | None = None) -> tuple[int, int]:
+    """Return (rank, world size) of this process, after joining gloo if torchrun started it; (0, 1) on its own.
+
+    `timeout`: seconds that joining, and from then on one collective, send or receive, may take under torchrun; by default 60,
+    or what an earlier call said. Raises RuntimeError where the machines of a torchrun find no way to each other, with what
+    to set.
+    """
+    if dist.is_torchelastic_launched():
+        if not dist.is_initialized():
+            use()
+            dist.init_process_group("gloo", timeout=timedelta(seconds=timeout or 60.0))
+        elif timeout is not None:
+            dist.distributed_c10d._set_pg_timeout(timedelta(seconds=timeout))
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def use() -> None:

@@ -3,15 +3,11 @@
 import atexit
 import json
 import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
 from multiprocessing.connection import Pipe, wait
@@ -21,6 +17,7 @@ import psutil
 import torch.distributed as dist
 
 from course_lib.cluster import failures, start, transport, worker
+from course_lib.cluster.starter import Starter
 
 _START_SECONDS = 120.0  # a cold disk may take long to give up torch
 _REACH_ONESELF = timedelta(seconds=10)  # over loopback; torch would try for five minutes
@@ -121,37 +118,13 @@ def import_path() -> list[str]:
     return [str(place) for place in sys.path]
 
 
-class _Starter:
-    """A thread that starts the processes and never ends.
-
-    Linux ends a worker together with the *thread* that started it, and a notebook may launch from a short-lived one.
-    """
-
-    def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="cluster starter", daemon=True).start()
-
-    def call(self, function: Callable[[], Any]) -> Any:
-        future: Future[Any] = Future()
-        self._jobs.put((future, function))
-        return future.result()
-
-    def _work(self) -> None:
-        while True:
-            future, function = self._jobs.get()
-            try:
-                future.set_result(function())
-            except BaseException as error:  # noqa: BLE001 (it is the caller's)
-                future.set_exception(error)
-
-
 class Pool:
     """The worker processes of this process, by rank."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.workers: list[Worker] = []
-        self._starter = _Starter()
+        self._starter = Starter()
         self._store: dist.TCPStore | None = None
         self._launches = 0
 

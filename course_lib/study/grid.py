@@ -6,8 +6,7 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import index
@@ -24,6 +23,7 @@ from course_lib.plans import Plan
 from course_lib.run import Run
 from course_lib.study import identity, results, storage
 from course_lib.study.results import Study
+from course_lib.study.watching import Sign, Watch, shown
 
 Fit = Callable[[Plan, int], Run]
 
@@ -53,15 +53,6 @@ class Job:
         return folder / f"{self.key}.json"
 
 
-@dataclass(frozen=True)
-class Sign:
-    """What a worker tells the parent about a run: that it begins, or that it is over, and what went wrong."""
-
-    key: str
-    over: bool
-    trouble: str = ""
-
-
 def run(
     folder: str | Path, plans: Mapping[str, Plan], seeds: Iterable[int], fit: Fit, *, setting: Any = None,
     workers: int = 2, progress: Callable[[int, int], None] | None = None, timeout: float = 3600.0,
@@ -87,8 +78,8 @@ def run(
         listed = [{"plan": name, "seed": seed, "key": job.key} for (name, seed), job in grid.items()]
         storage.write(folder / storage.INDEX, {"runs": listed})
         over = {job.key for job in jobs.values() if job.file(folder).exists()}
-        with _shown(progress, len(over), len(jobs)) as show:
-            watch = _Watch(len(jobs), over, show)
+        with shown(progress, len(over), len(jobs)) as show:
+            watch = Watch(len(jobs), over, show)
             code = identity.fingerprint(fit) if setting is None else None
             _work_off(folder, jobs, fit, code, workers, timeout, watch)
     study = results.load(folder)
@@ -147,32 +138,8 @@ def _command() -> str:
     return shlex.join(["python", *sys.orig_argv[1:]])
 
 
-class _Watch:
-    """What the parent knows of the runs: which are over, and which worker is at which."""
-
-    def __init__(self, total: int, over: set[str], show: Callable[[int, int], None]) -> None:
-        self.total, self.over, self.show = total, over, show
-        self.at: dict[int, str] = {}
-        self.failures: dict[str, str] = {}
-        if over:
-            show(len(over), total)
-
-    def hear(self, rank: int, sign: Any) -> None:
-        """Take in what a worker reports; what `fit` itself reports is no concern of the study."""
-        if not isinstance(sign, Sign):
-            return
-        if not sign.over:
-            self.at[rank] = sign.key
-            return
-        self.at.pop(rank, None)
-        self.over.add(sign.key)
-        if sign.trouble:
-            self.failures[sign.key] = sign.trouble
-        self.show(len(self.over), self.total)
-
-
 def _work_off(
-    folder: Path, jobs: Mapping[str, Job], fit: Fit, code: str | None, workers: int, timeout: float, watch: _Watch
+    folder: Path, jobs: Mapping[str, Job], fit: Fit, code: str | None, workers: int, timeout: float, watch: Watch
 ) -> None:  # fmt: skip
     """See to it that every job is over. A worker's end costs the run that it was at, and no other."""
     while left := [job for key, job in jobs.items() if key not in watch.over]:
@@ -229,26 +196,6 @@ def _result(job: Job, fit: Fit) -> dict[str, Any]:
     if made.seed != job.seed:
         raise ValueError(f"fit returned a run with seed {made.seed}: pass seed=seed to rounds.fit")
     return results.record(made, seconds)
-
-
-@contextmanager
-def _shown(progress: Callable[[int, int], None] | None, done: int, total: int) -> Iterator[Callable[[int, int], None]]:
-    """Provide what shows the progress: the caller's own, or a bar; nothing is shown where output goes to a file."""
-    if progress is not None:
-        yield progress
-        return
-    from tqdm import tqdm
-
-    seen = sys.stdout.isatty() or "ipykernel" in sys.modules
-    layout = "{desc} {percentage:3.0f}% |{bar}| {n_fmt} of {total_fmt} runs, {elapsed} gone, {remaining} left"
-    with tqdm(
-        desc="Study", total=total, initial=done, file=sys.stdout, leave=False, smoothing=0, bar_format=layout, disable=not seen
-    ) as bar:  # fmt: skip
-
-        def move(now: int, _: int) -> None:
-            bar.update(now - bar.n)
-
-        yield move
 
 
 def _error(failures: Mapping[tuple[str, int], str], study: Study) -> StudyError:
