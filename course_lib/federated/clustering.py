@@ -41,8 +41,9 @@ class IFCA(Strategy):
                 # The first model comes from the run's seed, so the others differ from run to run as well.
                 torch.default_generator.manual_seed(keys.key("cluster", number, repr(starts[0].double().sum().item())))
                 for layer in other.modules():
-                    if hasattr(layer, "reset_parameters"):
-                        layer.reset_parameters()
+                    reset = getattr(layer, "reset_parameters", None)
+                    if reset is not None:
+                        reset()
             starts.append(parameters_to_vector([p for p in other.parameters() if p.requires_grad]).detach().clone())
         return replace(self, initial=torch.stack(starts))
 

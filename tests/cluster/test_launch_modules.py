@@ -41,7 +41,7 @@ def test_an_edited_module_is_the_new_one_on_every_rank_also_where_more_workers_j
 
 def test_a_module_that_only_the_workers_import_counts_too(helper):
     def through_an_import() -> int:
-        import own_helper  # type: ignore[import-not-found] (a test writes it)
+        import own_helper  # type: ignore[import-not-found]  # the fixture writes it
 
         return own_helper.scaled(1)
 

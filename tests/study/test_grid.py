@@ -256,7 +256,8 @@ def test_arguments_that_cannot_work_are_named_before_anything_is_run_or_written(
 
 
 def test_a_seed_is_a_whole_number_whatever_its_type(tmp_path: Path) -> None:
-    found = study.run(tmp_path, PLANS, [np.int64(3)], partial(counted, tmp_path), workers=1, progress=quiet)
+    whole: Any = np.int64(3)
+    found = study.run(tmp_path, PLANS, [whole], partial(counted, tmp_path), workers=1, progress=quiet)
     assert list(found.values("FedAvg")) == [3] and type(next(iter(found.values("FedAvg")))) is int
     study.run(tmp_path, PLANS, [3], partial(counted, tmp_path), workers=1, progress=quiet)
     assert len(log(tmp_path)) == len(PLANS)

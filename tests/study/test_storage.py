@@ -22,7 +22,9 @@ def test_only_what_a_killed_study_left_is_deleted(tmp_path: Path) -> None:
         (tmp_path / name).write_text("mine")
     (tmp_path / "folder.tmp").mkdir()
     left = [tmp_path / "0123456789abcdef.123.tmp", tmp_path / "study.123.tmp", tmp_path / "study.claims.123"]
-    left[0].touch(), left[1].touch(), left[2].mkdir()
+    left[0].touch()
+    left[1].touch()
+    left[2].mkdir()
     study.run(tmp_path, FEDSGD, [0], fit, workers=1, progress=quiet)
     assert all((tmp_path / name).read_text() == "mine" for name in kept) and (tmp_path / "folder.tmp").is_dir()
     assert not any(map(Path.exists, left))
