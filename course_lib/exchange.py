@@ -20,7 +20,8 @@ SERVER = "server"
 
 # Called with a hosted participant and what it receives (m,); returns its message, which should be a vector (k,).
 Train = Callable[[int, Tensor], Any]
-Decode = Callable[[Tensor], Tensor]
+# Called on the server with a client and its message (k,); returns the vector that is averaged.
+Decode = Callable[[int, Tensor], Tensor]
 NOT_FINITE = "NaN or infinity"
 
 
@@ -102,8 +103,8 @@ def through_server(
 ) -> Answers | None:  # fmt: skip
     """Run one round of a star: the server sends `download` to the cohort, and averages what those in `weights` answer.
 
-    `train(client, download)` returns a hosted client's message, which should be like `blank`; `decode` turns it into the
-    vector that is averaged. A message that is missing, of another shape, or not finite is left out. Returns the Answers on
+    `train(client, download)` returns a hosted client's message, which should be like `blank`; `decode(client, message)` turns
+    it into the vector that is averaged. A message that is missing, of another shape, or not finite is left out. Returns the Answers on
     the server (process 0), None elsewhere.
     """
     hosted = [client for client in cohort if wire.hosts[client] == wire.rank]
@@ -146,7 +147,7 @@ def through_server(
             message, remark = awaited.wait(), awaited.remark
         else:
             message, remark = trained.pop(client) if client in trained else own(client)
-        vector = message if remark else decode(message)
+        vector = message if remark else decode(client, message)
         if remark or not is_finite(vector):
             left_out[client] = remark or NOT_FINITE
             continue

@@ -1,6 +1,5 @@
 """One process's part in a run: it hosts some of the participants; process 0 is also the server."""
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from copy import deepcopy
@@ -25,15 +24,16 @@ from course_lib.exchange import (
 )  # fmt: skip
 from course_lib.fleet import Attendance
 from course_lib.learning import evaluation, sgd
+from course_lib.notes import Notes
 from course_lib.participant import Participants
 from course_lib.pooling import concatenated, deal, pool
-from course_lib.preparation import Job
+from course_lib.preparation import Job, local_steps
 from course_lib.run import WorkerLog
 
 
 @dataclass
 class Holdings:
-    """The raw data that one process gets: its clients' examples, and on the server the test set.
+    """The raw data that one process gets: its clients' examples, and on the server the test and validation sets.
 
     `local_tests`: the test examples of each hosted client; a client without any is tested on its own examples.
     """
@@ -41,23 +41,15 @@ class Holdings:
     shards: dict[int, Dataset] = field(default_factory=dict)
     local_tests: dict[int, Dataset] = field(default_factory=dict)
     test: Dataset | None = None
-
-
-# Runs in threads of one process would share torch's generator and its number of threads: they take turns.
-_ONE_RUN = threading.RLock()
+    validation: Dataset | None = None
 
 
 def work(job: Job, holdings: Holdings, report: Callable[[int], None] = cluster.report) -> WorkerLog:
     """Run every round on this process, which holds the raw data of its own clients and of no other."""
-    with _ONE_RUN, torch.enable_grad():
-        return _work(job, holdings, report)
-
-
-def _work(job: Job, holdings: Holdings, report: Callable[[int], None]) -> WorkerLog:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small batches lose more by changing threads than they gain, and one thread is repeatable
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             return _Process(job, holdings, report).run()
     finally:
         torch.set_num_threads(threads)
@@ -77,7 +69,8 @@ class _Process:
         self.participants = Participants(job, self.model, self.recorder)
         strategy = self.plan.strategy
         self.server_state = strategy.server_start(self.model.theta) if strategy else {}
-        self.notes = Notes(self.wire, 0.0 if self.plan.exchange == "server" else float("nan"))
+        simulated = 0.0 if self.plan.exchange == "server" else float("nan")
+        self.notes = Notes(self.wire, simulated, self.plan.faults or ())
         self.checkpoints: list[dict[str, Any]] = []
         self.best: Tensor | None = None
 
@@ -97,6 +90,7 @@ class _Process:
         return WorkerLog(
             self.recorder.messages, self.recorder.spans, self._client_accuracy(theta), self.recorder.payloads,
             self.checkpoints, theta if self.is_server else None, self.best, self.notes.why_useless(),
+            self.notes.warning(),
         )  # fmt: skip
 
     def _round(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
@@ -121,7 +115,7 @@ class _Process:
         answers = through_server(
             self.wire, self._download(theta), now.asked, {client: weights[client] for client in now.work}, plan.sends,
             lambda client, received: self.participants.message(client, received, round_index, now.work[client]),
-            self.participants.blank, self.participants.unpack,
+            self.participants.blank, self._read,
         )  # fmt: skip
         enough = self._agree_on_use(now, answers)
         self.participants.settle(used=enough)
@@ -137,6 +131,15 @@ class _Process:
         used = sum(weights[client] for client in now.work if client not in answers.left_out)
         theta, self.server_state = plan.strategy.server(theta, answers.mean, self.server_state, used / sum(weights))
         return theta
+
+    def _read(self, client: int, message: Tensor) -> Tensor:
+        """Return the vector that the server averages, from a client's message on the wire."""
+        vector, plan = self.participants.unpack(message), self.plan
+        if plan.strategy is None:
+            return vector
+        return plan.strategy.read(
+            vector, self.server_state, local_steps(plan, self.job.sizes[client]), plan.learning_rate
+        )
 
     def _agree_on_use(self, now: Attendance, answers: Answers | None) -> bool:
         """Return whether the round counts, on the server and where clients wait for it to remember what they did.
@@ -189,17 +192,25 @@ class _Process:
         job = self.job
         if not self.is_server or (done % job.evaluate_every and done != self.plan.rounds):
             return False
-        accuracy = loss = float("nan")
-        if self.holdings.test is not None:
-            with self.recorder.phase("computing"):
-                self.model.theta.copy_(theta)
-                accuracy, loss = evaluation.accuracy_and_loss(self.model.module, self.holdings.test)
-        if not any(row["accuracy"] >= accuracy for row in self.checkpoints):
+        accuracy, loss = self._judged(theta, self.holdings.test)
+        row = {"round": done, "accuracy": accuracy, "loss": loss}
+        decides = "accuracy"
+        if self.holdings.validation is not None:
+            decides = "validation_accuracy"
+            row[decides], _ = self._judged(theta, self.holdings.validation)
+        if not any(before[decides] >= row[decides] for before in self.checkpoints):
             self.best = theta
-        seconds = time.perf_counter() - started
-        row = {"round": done, "accuracy": accuracy, "loss": loss, "seconds": seconds}
+        row["seconds"] = time.perf_counter() - started
         self.checkpoints.append(row | self.notes.since_last())
-        return job.stop_at is not None and accuracy >= job.stop_at
+        return job.stop_at is not None and row[decides] >= job.stop_at
+
+    def _judged(self, theta: Tensor, dataset: Dataset | None) -> tuple[float, float]:
+        """Return accuracy and loss of these weights; NaN without a data set, or where nobody uses the server's model."""
+        if dataset is None or not (self.plan.strategy is None or self.plan.strategy.one_model):
+            return float("nan"), float("nan")
+        with self.recorder.phase("computing"):
+            self.model.theta.copy_(theta)
+            return evaluation.accuracy_and_loss(self.model.module, dataset)
 
     def _agree_to_stop(self, reached: bool) -> bool:
         """Let the server's decision reach every process; only runs that may stop early pay for the message."""
@@ -230,39 +241,3 @@ class _Process:
             self.model.theta.copy_(personal)
             found[client] = evaluation.accuracy(self.model.module, self.holdings.local_tests.get(client, shard))
         return found
-
-
-class Notes:
-    """What the server notes down between two evaluations: whom it had to do without, and why."""
-
-    def __init__(self, wire: Wire, simulated: float) -> None:
-        self._wire = wire
-        self._left_out: list[str] = []
-        self._absent = self._skipped = self._used = 0
-        self._last: list[str] = []
-        self._simulated = simulated
-
-    def add(self, now: Attendance, answers: Answers, *, skipped: bool) -> None:
-        """Note down one round."""
-        self._left_out += [
-            f"round {self._wire.recorder.round}: {self._wire.name(client)} ({reason})"
-            for client, reason in answers.left_out.items()
-        ]
-        self._used += not skipped
-        self._last = self._left_out[-1:] or self._last
-        self._absent += len(now.absent)
-        self._skipped += skipped
-        self._simulated += now.seconds
-
-    def why_useless(self) -> str:
-        """Return the last reason why a message was left out, if no round could use any; else ""."""
-        return "" if self._used else "; ".join(self._last)
-
-    def since_last(self) -> dict[str, Any]:
-        """Return the columns of the history, and begin anew; simulated seconds add up over the run."""
-        columns = {
-            "left_out": "; ".join(self._left_out), "absent": self._absent, "skipped": self._skipped,
-            "simulated_seconds": self._simulated,
-        }  # fmt: skip
-        self._left_out, self._absent, self._skipped = [], 0, 0
-        return columns

@@ -80,12 +80,14 @@ class Participants:
             sgd.batch_key(self.job.seed, participant),
         )  # fmt: skip
 
-    def examples(self, participant: int, round_index: int) -> int:
+    def examples(self, participant: int, round_index: int) -> float:
         """Return how many examples a participant's steps of a round go through: its weight in the mean."""
         size = self.job.sizes[participant]
         batch = self.plan.batch_size or size
         steps = local_steps(self.plan, size)
         per_epoch = sgd.steps_an_epoch(size, batch)
+        if self.plan.strategy is not None and self.plan.strategy.by_examples:
+            return steps * size / per_epoch  # what a round goes through on average
         first_step = round_index * steps
         # The last batch of each epoch that ends in these steps lacks some.
         ends = (first_step + steps) // per_epoch - first_step // per_epoch

@@ -84,7 +84,7 @@ def positions(held: Any, examples: int, what: str) -> list[np.ndarray]:
 
 def check(
     train: Dataset, clients: Partition, test: Dataset | None, workers: int, evaluate_every: int,
-    stop_at: float | None, local_tests: Partition | None = None,
+    stop_at: float | None, local_tests: Partition | None = None, validation: Dataset | None = None,
 ) -> None:  # fmt: skip
     """Raise ValueError, with the value and the remedy, for input that cannot be trained on."""
     if not len(clients):
@@ -102,13 +102,16 @@ def check(
         raise ValueError(f"workers={workers} must lie between 1 and the number of clients, {len(clients)}")
     if evaluate_every < 1:
         raise ValueError(f"evaluate_every={evaluate_every} must be at least 1: 1 evaluates after every round")
-    if stop_at is not None and (test is None or not 0 < stop_at <= 1):
-        raise ValueError(f"stop_at={stop_at} needs a test set and an accuracy above 0 and up to 1, such as 0.9")
-    if test is not None and (test.shape, test.classes) != (train.shape, train.classes):
+    if stop_at is not None and (test is validation is None or not 0 < stop_at <= 1):
         raise ValueError(
-            f"test has examples of shape {test.shape} in {len(test.classes)} classes, train of shape {train.shape} in "
-            f"{len(train.classes)}: take both from one data.load"
+            f"stop_at={stop_at} needs a validation or test set, and an accuracy above 0 and up to 1, such as 0.9"
         )
+    for name, judged in (("test", test), ("validation", validation)):
+        if judged is not None and (judged.shape, judged.classes) != (train.shape, train.classes):
+            raise ValueError(
+                f"{name} has examples of shape {judged.shape} in {len(judged.classes)} classes, train of shape {train.shape} "
+                f"in {len(train.classes)}: take both from one data.load"
+            )
     if local_tests is None:
         return
     if test is None or len(local_tests) != len(clients):
@@ -123,9 +126,15 @@ def check(
             )
 
 
-def check_plan(plan: Plan, module: nn.Module, train: Dataset, sizes: Sequence[int]) -> None:
+def check_plan(
+    plan: Plan, module: nn.Module, train: Dataset, sizes: Sequence[int], stop_at: float | None
+) -> None:  # fmt: skip
     """Raise ValueError, with the value and the remedy, for a plan that these participants cannot carry out."""
     clients = len(sizes)
+    if stop_at is not None and plan.strategy is not None and not plan.strategy.one_model:
+        raise ValueError(
+            f"stop_at={stop_at} goes by the server's model, of which {type(plan.strategy).__name__} leaves parts untrained: leave it out"
+        )
     if plan.required > clients:
         raise ValueError(
             f"required={plan.required} messages a round, but there are {clients} clients: every round would be skipped"
@@ -201,6 +210,21 @@ def attendance(plan: Plan, sizes: Sequence[int], weights: int, seed: int) -> tup
     return tuple(
         plan.fleet.attendance(number, wanted, steps, download, upload, seed) for number in range(plan.rounds)
     )  # fmt: skip
+
+
+def check_attendance(strategy: Strategy | None, in_round: Sequence[Attendance]) -> None:
+    """Raise ValueError, with the remedy, where a strategy does not go together with how clients take part."""
+    if strategy is None:
+        return
+    if strategy.by_examples and any(now.counts for now in in_round):
+        raise ValueError(
+            f"{strategy!r} keeps a mean over all clients, by their examples: use a fleet without inverse_probability"
+        )
+    if strategy.needs_whole_work and any(share != 1 for now in in_round for share in now.work.values()):
+        raise ValueError(
+            f"{strategy!r} goes by the steps that were asked for, and a client did only part of them: use "
+            "partial_work='drop', or uplink='both'"
+        )
 
 
 def local_steps(plan: Plan, examples: int) -> int:

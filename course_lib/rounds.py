@@ -3,7 +3,11 @@
 It runs in one process, in local worker processes and under torchrun, with the same result for the same seed.
 """
 
-from collections.abc import Callable
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
@@ -22,27 +26,48 @@ from course_lib.run import Run, WorkerLog, assemble
 __all__ = ["DivergedError", "Run", "fit"]
 
 
+_one_run = threading.RLock()
+
+
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    """Let one run after the other take place: threads would share torch's generator and its number of threads."""
+    with _one_run:
+        yield
+
+
+def _forked() -> None:
+    """In a fork, forget the run that another thread of the parent was at: nobody here would ever end it."""
+    global _one_run
+    _one_run = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+@_in_turn()
 def fit(
     model: ModelSpec | nn.Module, train: Dataset, clients: Partition, plan: Plan, *,
     test: Dataset | None = None, seed: int = 0, workers: int = 1, evaluate_every: int = 1,
     stop_at: float | None = None, progress: Callable[[int, int], None] | None = None, keep_payloads: bool = False,
-    timeout: float = 60.0, local_tests: Partition | None = None,
+    timeout: float = 60.0, local_tests: Partition | None = None, validation: Dataset | None = None,
 ) -> Run:  # fmt: skip
     """Carry out `plan` and return the Run.
 
     `clients`: the indices of the training examples that each owner holds (see `data.partitions`). Where the plan pools
     the data, it is collected from them and dealt out again, identically distributed, to as many workers.
     `workers`: how many local processes share the work; 1 runs in this process. Under torchrun its world size counts.
-    `stop_at`: end as soon as an evaluation reaches this test accuracy (0 to 1). That chooses on the test set: for a fair number, pass
-    a validation split as `test` (`data.hold_out`), and test the model once afterwards.
+    `stop_at`: end as soon as an evaluation reaches this accuracy (0 to 1) on the validation set, or else on the test set.
+    `validation`: a data set by which `stop_at` and `run.best_model` choose, such as a split of the training set
+    (`data.hold_out`). Without one they choose on the test set, and the accuracy there flatters the choice.
     `progress`: called with (rounds done, rounds). `timeout`: seconds after which a silent worker counts as hung.
     `local_tests`: the indices of the test examples on which each client judges its final model; by default, each takes its
     own training examples.
 
     A client's message that is missing, misshapen or not finite is left out of the round, and named in `run.history`; with
-    fewer than `plan.required` left the round is skipped.
+    fewer than `plan.required` left the round is skipped. Warns of messages that were not finite, of clients without a fault.
 
-    A client's examples are given by their numbers or by a mask of booleans over the data set; numpy's and torch's will do.
+    Runs in several threads of one process take turns. A client's examples are given by their numbers or by a mask of booleans over the data set; numpy's and torch's will do.
 
     Raises ValueError for bad input before any process starts, and where the server could use no message of the whole run;
     DivergedError when everybody's messages are no longer finite,
@@ -55,7 +80,7 @@ def fit(
         local_tests = preparation.positions(local_tests, len(test), "local_tests")
     rank, world = cluster.join(timeout)
     workers = world if world > 1 else workers
-    preparation.check(train, clients, test, workers, evaluate_every, stop_at, local_tests)
+    preparation.check(train, clients, test, workers, evaluate_every, stop_at, local_tests, validation)
     module = model.build(train.shape, len(train.classes), seed) if isinstance(model, ModelSpec) else deepcopy(model)
     for (
         parameter
@@ -69,16 +94,14 @@ def fit(
 
     held = [len(indices) for indices in clients]
     sizes = preparation.participant_sizes(plan, held)
-    preparation.check_plan(plan, module, train, sizes)
+    preparation.check_plan(plan, module, train, sizes, stop_at)
     weights = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     attendance = preparation.attendance(plan, sizes, weights, seed)
-    if plan.strategy is not None and plan.strategy.by_examples and any(now.counts for now in attendance):
-        raise ValueError(
-            f"{plan.strategy!r} keeps a mean over all clients, by their examples: use a fleet without inverse_probability"
-        )
+    preparation.check_attendance(plan.strategy, attendance)
     hosts = preparation.hosting(plan, held, attendance, workers)
     job = Job(module, plan, seed, sizes, attendance, hosts, evaluate_every, stop_at, keep_payloads)
-    given = [Holdings(test=test if worker == 0 else None) for worker in range(workers)]
+    given = [Holdings() for _ in range(workers)]
+    given[0].test, given[0].validation = test, validation
     for client, indices in enumerate(clients):
         given[hosts[client]].shards[client] = train.subset(indices)
         if test is not None and local_tests is not None:
@@ -102,4 +125,6 @@ def fit(
             if isinstance(error.original, DivergedError):  # no worker is to blame: the same error as in one process
                 raise error.original from None
             raise
+    if logs[0].warning and rank == 0:
+        warnings.warn(logs[0].warning, RuntimeWarning, stacklevel=3)  # the caller of `fit`, past its turn
     return assemble(plan, seed, module, logs)

@@ -30,21 +30,24 @@ class WorkerLog:
     theta: Tensor | None = None
     best: Tensor | None = None
     useless: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True)
 class Run:
     """A finished run.
 
-    `history`: a DataFrame with one row an evaluation: round, accuracy (0 to 1), loss (nats), and since the start of the
+    `history`: a DataFrame with one row an evaluation: round, accuracy (0 to 1) and loss (nats) on the test set, and since the start of the
     run bytes_up (from participants), bytes_down (to them), bytes_moved (raw data), seconds, and simulated_seconds on the
     clients' own devices (NaN where these are not known). Since the row before: left_out (whose messages the server could not
     use, in which round and why), absent (how many answers did not come) and skipped (rounds with too few).
+    With a validation set it also has validation_accuracy. Where parts of the model stay with clients (FedPer, FedBN), the server's own
+    copy of them is never trained: accuracy and loss are NaN, `best_model` is the last, and client_accuracy is what counts.
     `traffic`: a DataFrame with one row a message: round, sender, receiver, kind, bytes, crossed (between two processes).
     `timeline`: a DataFrame with one row a span: worker, activity (computing, talking, waiting), start, end in seconds.
     `client_accuracy`: `(n,)`, the accuracy of each client's final model on its local tests, or on its own examples.
-    `best_model`: the model as it was at its highest test accuracy; without a test set, at the last evaluation. Chosen on
-    the test set, so its accuracy there flatters it: to report it, pass a validation split (`data.hold_out`) as `test`, then test once.
+    `best_model`: the model as it was at its highest accuracy on the validation set, or else on the test set; with neither, at
+    the last evaluation. Chosen on the test set, its accuracy there flatters it: to report it, pass a `validation` set.
     `payloads`: the tensors of the messages, in the order of `traffic`, where `keep_payloads` asked for them.
     """
 
@@ -63,8 +66,10 @@ class Run:
     def accuracy(self) -> float:
         """The final model's accuracy on the test set, 0 to 1. Raises ValueError for a run without a test set.
 
-        Under FedPer and FedBN the server's own copy of what stays with clients is never trained: see `client_accuracy`.
+        NaN under FedPer and FedBN, where nobody uses the server's model: see `client_accuracy`.
         """
+        if self.plan.strategy is not None and not self.plan.strategy.one_model:
+            return float("nan")
         final = float(self.history["accuracy"].iloc[-1]) if len(self.history) else float("nan")
         if isnan(final):
             raise ValueError("this run was not tested: pass test=... to rounds.fit")

@@ -53,7 +53,8 @@ class LocalWork:
 @dataclass(frozen=True)
 class Strategy:
     """Federated averaging; a strategy overrides what it does differently. `batch_norm`: whether it can train BatchNorm.
-    `by_examples`: whether clients must count by their examples alone, however likely they are to be asked.
+    `by_examples`: whether clients must count by their examples alone, the same in every round, however likely they are to be asked.
+    `one_model`: whether the server ends with a whole model; one whose parts stay with clients is not tested, its clients' are.
 
     A strategy is settings and pure functions. What has to be remembered is handed in and out as a `State`: each client's
     own, which outlives rounds that the client sits out, and the server's.
@@ -61,6 +62,12 @@ class Strategy:
 
     batch_norm: ClassVar[bool] = False
     by_examples: ClassVar[bool] = False
+    one_model: ClassVar[bool] = True
+
+    @property
+    def needs_whole_work(self) -> bool:
+        """Whether each client must take all the steps that the server asked for."""
+        return False
 
     def fitted(self, module: nn.Module) -> "Strategy":
         """Return this strategy for the model at hand, with its initial weights. Raises ValueError where they do not go together."""
@@ -82,8 +89,12 @@ class Strategy:
         """Return the length of a client's message for a model of `weights` weights."""
         return weights
 
+    def read(self, message: Tensor, server: State, steps: int, rate: float) -> Tensor:
+        """Return what the server averages, made from a client's message, the steps asked of it and the rate of each."""
+        return message
+
     def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
-        """Return new weights `(d,)` and what the server remembers, from the mean of the clients' messages.
+        """Return new weights `(d,)` and what the server remembers, from the mean of what was read from the clients.
 
         `share`: how much these clients weigh in the mean, where everybody together weighs 1.
         """

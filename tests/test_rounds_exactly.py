@@ -174,8 +174,9 @@ def signs(changes: tuple[float, ...], **settings) -> rounds.Run:
     """A run in which the only client changes the weight by what it is told, round by round; weights above 0 are right 3 in 4 times."""
     train = data.from_arrays(torch.ones(1, 1), [1], "signs", ["below", "above"])
     test = data.from_arrays(torch.tensor([[1.0], [1.0], [1.0], [-1.0]]), [1, 1, 1, 1], "signs", ["below", "above"])
+    settings = {"test": test} | settings
     plan = FEDAVG.but(rounds=len(changes), faults={0: lambda message, number: torch.tensor([changes[number - 1]])})
-    return rounds.fit(Sign(), train, [[0]], plan, test=test, **settings)
+    return rounds.fit(Sign(), train, [[0]], plan, **settings)
 
 
 def test_the_best_model_is_the_first_of_the_best_and_the_last_is_the_last() -> None:
@@ -184,6 +185,25 @@ def test_the_best_model_is_the_first_of_the_best_and_the_last_is_the_last() -> N
     assert [next(model.parameters()).item() for model in (run.best_model, run.model)] == [3.0, -3.0]
     assert (run.accuracy, run.rounds_to(0.75), run.rounds_to(0.8)) == (0.25, 2, None)
     assert run.client_accuracy.tolist() == [0.0]
+
+
+def test_a_validation_set_chooses_in_place_of_the_test_set_and_changes_nothing_else() -> None:
+    # Weights below 0 are right 3 in 4 times here, where the test set has 1 in 4.
+    validation = data.from_arrays(
+        torch.tensor([[-1.0], [-1.0], [-1.0], [1.0]]), [1, 1, 1, 1], "signs", ["below", "above"]
+    )
+    changes = (2.0, -5.0, 7.0, -1.0)
+    plain, chosen = signs(changes), signs(changes, validation=validation)
+    assert chosen.history["validation_accuracy"].tolist() == [0.25, 0.75, 0.25, 0.25]
+    assert plain.history.drop(columns="seconds").equals(chosen.history[plain.history.columns].drop(columns="seconds"))
+    best = [next(run.best_model.parameters()).item() for run in (plain, chosen)]
+    assert best == [2.0, -3.0] and plain.traffic.equals(chosen.traffic)
+    assert signs(changes, stop_at=0.7).history["round"].tolist() == [1]
+    assert signs(changes, stop_at=0.7, validation=validation).history["round"].tolist() == [1, 2]
+    alone = signs(changes, stop_at=0.7, validation=validation, test=None)
+    assert alone.history["accuracy"].isna().all() and len(alone.history) == 2
+    with pytest.raises(ValueError, match=r"validation has examples of shape \(2,\)"):
+        signs(changes, validation=data.from_arrays(torch.zeros(2, 2), [0, 1], "signs", ["below", "above"]))
 
 
 def test_a_run_is_tested_when_it_should_be_and_ends_when_it_is_good_enough() -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -83,16 +84,43 @@ class MinusQuarter(nn.Module):
         return x
 
 
-@pytest.mark.parametrize("first", [nn.ReLU(inplace=True), MinusQuarter()])
+class Shifted(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x - 0.25
+
+
+@pytest.mark.parametrize(("first", "same"), [(nn.ReLU(inplace=True), nn.ReLU()), (MinusQuarter(), Shifted())])
 @pytest.mark.parametrize("batch_size", [None, 5])
-def test_a_first_layer_that_works_in_place_leaves_the_data_alone(first: nn.Module, batch_size: int | None) -> None:
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_first_layer_that_works_in_place_leaves_the_data_alone(
+    first: nn.Module, same: nn.Module, batch_size: int | None, workers: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(300, 64, generator=generator), torch.randint(10, (300,), generator=generator)
     train, test = data.from_arrays(x, y), data.from_arrays(x[:50], y[:50], classes=list("0123456789"))
     plan = PLAN.but(batch_size=batch_size, local_epochs=None, local_steps=30)
     clients = data.partitions.iid(train.y, 2)
-    rounds.fit(nn.Sequential(first, *linear()), train, clients, plan, test=test, local_tests=[range(25), range(25, 50)])
+    settings: dict[str, Any] = {"test": test, "local_tests": [range(25), range(25, 50)], "workers": workers}
+    in_place, clean = (
+        rounds.fit(nn.Sequential(layer, *linear()), train, clients, plan, **settings) for layer in (first, same)
+    )
+    assert torch.equal(weights(in_place), weights(clean)) and in_place.accuracy == clean.accuracy
+    np.testing.assert_array_equal(in_place.client_accuracy, clean.client_accuracy)
     assert torch.equal(train.x, x) and torch.equal(test.x, x[:50])
+
+
+def test_runs_in_threads_of_one_process_take_turns(digits: tuple[Dataset, Dataset]) -> None:
+    clients = data.partitions.iid(digits[0].y, 2)
+
+    networks = [nn.Sequential(nn.Dropout(0.5), *linear()) for _ in range(4)]
+
+    def fit(seed: int) -> Tensor:
+        return weights(rounds.fit(networks[seed], digits[0], clients, PLAN, seed=seed))
+
+    alone = [fit(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(fit, range(4)))
+    assert all(torch.equal(*both) for both in zip(alone, together, strict=True))
 
 
 class NumpyNoise(nn.Module):
@@ -152,7 +180,7 @@ def test_what_a_recorded_gradient_would_freeze_is_not_recorded(layer: Callable[[
 @pytest.mark.parametrize(
     "spec", [models.logistic(), models.mlp((8,)), models.lenet(), models.cnn(), models.normalised()]
 )
-def test_the_models_of_the_course_are_recorded_and_stay_so(spec: models.ModelSpec) -> None:
+def test_the_networksof_the_course_are_recorded_and_stay_so(spec: models.ModelSpec) -> None:
     model, shape = sgd.FlatModel(spec.build((1, 8, 8), 10)), torch.Size([4, 1, 8, 8])
     for _ in range(30):
         model.step(torch.rand(shape), torch.randint(10, (4,)), 0.01)
@@ -160,6 +188,8 @@ def test_the_models_of_the_course_are_recorded_and_stay_so(spec: models.ModelSpe
 
 
 class RunningShift(nn.Module):
+    mean: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(64))
@@ -183,8 +213,9 @@ def test_masks_tensors_and_ranges_are_the_same_clients_as_arrays(digits: tuple[D
     ways: list[Any] = [masks, [torch.tensor(mask) for mask in masks], [mask.tolist() for mask in masks],
                        [torch.tensor(one) for one in indices], [range(100), range(100, 400)]]  # fmt: skip
     expected = rounds.fit(models.logistic(), train, indices, PLAN, test=test, local_tests=indices[:1] * 2)
+    tests: Any = [torch.arange(100)] * 2
     for way in ways:
-        run = rounds.fit(models.logistic(), train, way, PLAN, test=test, local_tests=[torch.arange(100)] * 2)
+        run = rounds.fit(models.logistic(), train, way, PLAN, test=test, local_tests=tests)
         assert torch.equal(weights(run), weights(expected)) and run.history["bytes_up"].equals(
             expected.history["bytes_up"]
         )
@@ -224,7 +255,8 @@ def transposed() -> nn.Module:
 
 def channels_last() -> nn.Module:
     layers = [nn.Conv2d(1, 3, 3), nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(64, 10)]
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    module: Any = nn.Sequential(*layers)
+    return module.to(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("make", [Unused, transposed, channels_last])
@@ -252,9 +284,10 @@ def test_sparse_gradients_and_another_default_precision_get_one_sentence(digits:
 
 @pytest.mark.filterwarnings("error")
 def test_a_filtered_series_is_labels_and_a_read_only_array_is_copied() -> None:
-    labels = pd.Series([0, 5, 1, 1])
+    labels: Any = pd.Series([0, 5, 1, 1])
     x = np.zeros((3, 2), dtype=np.float32)
     x.flags.writeable = False
     made = data.from_arrays(x, labels[labels < 2])
     made.x.add_(1)
     assert made.y.tolist() == [0, 1, 1] and not x.any()
+    assert data.from_arrays(x[::-1], np.arange(3)[::-1]).y.tolist() == [2, 1, 0]

@@ -59,8 +59,13 @@ class Ditto(Strategy):
 
 @dataclass(frozen=True)
 class PartlyShared(Strategy, ABC):
-    """Some weights are averaged, the others stay with their client; `fitted` finds out which, in the model at hand."""
+    """Some weights are averaged, the others stay with their client; `fitted` finds out which, in the model at hand.
 
+    The server's copy of what stays is never trained, so its model is not tested: `run.accuracy` is NaN, and
+    `run.client_accuracy` is what counts.
+    """
+
+    one_model: ClassVar[bool] = False
     initial: Tensor | None = field(default=None, repr=False, compare=False)
     kept: tuple[Range, ...] = field(default=(), repr=False)
     statistics: State = field(default_factory=dict, repr=False, compare=False)
@@ -136,7 +141,10 @@ def _set_statistics(module: nn.Module, statistics: State) -> None:
 
 @dataclass(frozen=True)
 class FedPer(PartlyShared):
-    """FedPer (Arivazhagan et al. 2019, arXiv 1912.00818): the last `layers` layers stay with their client."""
+    """FedPer (Arivazhagan et al. 2019, arXiv 1912.00818): the last `layers` layers stay with their client.
+
+    The server's model never gets a trained head, so it is not tested: `run.client_accuracy` is what counts.
+    """
 
     layers: int = 1
 
@@ -153,7 +161,8 @@ class FedPer(PartlyShared):
 class FedBN(PartlyShared):
     """FedBN (Li et al. 2021, arXiv 2102.07623): normalising layers stay with their client, with their running statistics.
 
-    Meant for clients whose inputs differ, in brightness or noise. It is the one strategy that takes BatchNorm.
+    Meant for clients whose inputs differ, in brightness or noise. It is the one strategy that takes BatchNorm. The server's
+    model lacks trained normalising layers, so it is not tested: `run.client_accuracy` is what counts.
     """
 
     batch_norm: ClassVar[bool] = True

@@ -36,16 +36,28 @@ class FedProx(Strategy):
 class Scaffold(Strategy):
     """SCAFFOLD with option II (Karimireddy et al. 2020, arXiv 1910.06378, algorithm 1).
 
-    Each step of client i is corrected by c - c_i: the way everybody goes, minus the way this client goes. Control variates
-    double every message. `server_rate` is the paper's eta_g. Raises ValueError for one that is not above 0.
+    Each step of client i is corrected by c - c_i: the way everybody goes, minus the way this client goes. A client counts by
+    its examples, the same in every round: only then does c stay the mean of all c_i.
+
+    `uplink`: with "both", as published, control variates double every message. With "update" clients send their update alone:
+    the change of c_i follows from it and from the number of steps, so the server works it out (Huang et al. 2024, arXiv
+    2308.08165). The result is the same up to rounding, but all clients must do the work that was asked of them, no part of it.
+    `server_rate` is the paper's eta_g. Raises ValueError for a rate that is not above 0, or another uplink.
     """
 
     by_examples: ClassVar[bool] = True
     server_rate: float = 1.0
+    uplink: Literal["both", "update"] = "both"
 
     def __post_init__(self) -> None:
+        if self.uplink not in ("both", "update"):
+            raise ValueError(f"uplink={self.uplink!r} must be 'both' or 'update'")
         if not 0 < self.server_rate < float("inf"):
             raise ValueError(f"server_rate={self.server_rate} must be above 0 and finite: 1 takes the mean as it is")
+
+    @property
+    def needs_whole_work(self) -> bool:
+        return self.uplink == "update"
 
     def server_start(self, theta: Tensor) -> State:
         return {"control": torch.zeros_like(theta)}
@@ -59,10 +71,16 @@ class Scaffold(Strategy):
         drift = control - own
         delta = work.train(theta, lambda _: drift)
         renewed = own - control - delta / (work.steps * work.rate)
-        return torch.cat([delta, renewed - own]), state | {"control": renewed}
+        message = delta if self.uplink == "update" else torch.cat([delta, renewed - own])
+        return message, state | {"control": renewed}
 
     def message_size(self, weights: int) -> int:
-        return 2 * weights
+        return weights if self.uplink == "update" else 2 * weights
+
+    def read(self, message: Tensor, server: State, steps: int, rate: float) -> Tensor:
+        if self.uplink == "both":
+            return message
+        return torch.cat([message, -server["control"] - message / (steps * rate)])
 
     def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
         delta, change = mean.chunk(2)
@@ -123,18 +141,24 @@ class FedOpt(Strategy):
     change for a gradient, and steps with an optimiser of its own.
 
     `optimiser`: "sgd" (with `beta1` as momentum, the paper's FedAvgM), "adagrad", "adam" or "yogi". `server_rate`: the
-    paper's eta; `tau`: its degree of adaptivity. "sgd" at rate 1 without momentum is federated averaging. "adam" corrects the
-    bias of its first rounds as in Kingma and Ba 2015 (arXiv 1412.6980, algorithm 1), which the paper leaves out.
+    paper's eta; `tau`: its degree of adaptivity. By default "sgd" has rate 1 and no momentum, which is federated averaging; the
+    others have rate 0.01 and `beta1` 0.9. "adam" corrects the bias of its first rounds as in Kingma and Ba 2015 (arXiv
+    1412.6980, algorithm 1), which the paper leaves out.
     Raises ValueError for an unknown optimiser and for settings out of range.
     """
 
     optimiser: Literal["sgd", "adagrad", "adam", "yogi"] = "adam"
-    server_rate: float = 0.01
-    beta1: float = 0.9
+    # None stands for what suits the optimiser, and is replaced by it.
+    server_rate: float = None  # type: ignore[assignment]
+    beta1: float = None  # type: ignore[assignment]
     beta2: float = 0.99
     tau: float = 1e-3
 
     def __post_init__(self) -> None:
+        averaging = self.optimiser == "sgd"
+        for name, suits in (("server_rate", 1.0 if averaging else 0.01), ("beta1", 0.0 if averaging else 0.9)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, suits)
         if self.optimiser not in ("sgd", "adagrad", "adam", "yogi"):
             raise ValueError(f"optimiser={self.optimiser!r} is unknown: use 'sgd', 'adagrad', 'adam' or 'yogi'")
         if not 0 < self.server_rate < float("inf"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,12 @@ Record = Mapping[str, Any]
 def record(run: Run, seconds: float) -> dict[str, Any]:
     """Return what is kept of a run that took `seconds`; see `Study.rows` for the measures."""
     history, clients = run.history, run.client_accuracy
+    best = history["accuracy"].max()
+    if "validation_accuracy" in history:
+        best = history["accuracy"].iloc[int(history["validation_accuracy"].fillna(0).argmax())]
     measures = {
         "accuracy": run.accuracy,
-        "best_accuracy": float(history["accuracy"].max()),
+        "best_accuracy": float(best),
         "worst_decile": fairness.spread(clients)["worst_decile"] if len(clients) else float("nan"),
         "rounds": int(history["round"].iloc[-1]),
         "bytes": run.bytes_sent,
@@ -54,7 +58,7 @@ class Study:
 
     @property
     def rows(self) -> "pd.DataFrame":
-        """One row a run: plan, seed, accuracy (final, 0 to 1), best_accuracy, worst_decile (of the clients' accuracies), rounds,
+        """One row a run: plan, seed, accuracy (final, 0 to 1), best_accuracy (of `Run.best_model`), worst_decile (of the clients' accuracies), rounds,
         bytes, seconds (of this machine) and simulated_seconds (of the clients' devices, NaN where unknown)."""
         import pandas as pd
 
@@ -75,7 +79,8 @@ class Study:
     def table(self, measure: str = "accuracy", level: float = 0.95) -> "pd.DataFrame":
         """Return one row a plan: the number of seeds, the mean over them, and its confidence interval from low to high.
 
-        `measure`: a column of `rows`. With a single seed there is no interval, and low and high are NaN. Raises ValueError
+        `measure`: a column of `rows`. With a single seed there is no interval, and low and high are NaN; so is all of a plan
+        of which a run has no such number. Raises ValueError
         for an unknown measure.
         """
         import pandas as pd
@@ -85,7 +90,7 @@ class Study:
             values = list(self.values(plan, measure).values())
             mean = sum(values) / len(values) if values else float("nan")
             low = high = float("nan")
-            if len(values) > 1:
+            if len(values) > 1 and all(map(isfinite, values)):
                 over_seeds = interval(values, level)
                 mean, low, high = over_seeds.mean, over_seeds.low, over_seeds.high
             found.append({"plan": plan, "seeds": len(values), "mean": mean, "low": low, "high": high})

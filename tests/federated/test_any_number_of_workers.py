@@ -22,7 +22,7 @@ CASES: dict[str, dict[str, object]] = {
     "SCAFFOLD": {"strategy": Scaffold()},
     "FedNova": {"strategy": FedNova()},
     "q-FedAvg": {"strategy": QFedAvg()},
-    "FedAvgM": {"strategy": FedOpt("sgd", server_rate=0.5)},
+    "FedAvgM": {"strategy": FedOpt("sgd", server_rate=0.5, beta1=0.9)},
     "FedYogi, quantised": {"strategy": FedOpt("yogi"), "compression": Quantise(feedback=True)},
     "fine-tuning": {"strategy": FineTune()},
     "Ditto, top-k": {"strategy": Ditto(), "compression": TopK(0.1)},

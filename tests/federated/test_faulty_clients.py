@@ -1,5 +1,6 @@
 """Clients that send what the server cannot use are left out and named; the run goes on without them."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from course_lib.federated.participation import Devices
 from course_lib.federated.strategies import FedNova, Scaffold
 from course_lib.fleet import Attendance
 from course_lib.learning import evaluation
+from course_lib.strategy import LocalWork, State, Strategy
 
 MODEL = models.mlp((8,))
 PLAN = plans.fedavg(rounds=3, participation=1.0, epochs=1)
@@ -215,3 +217,27 @@ def test_a_number_of_required_messages_that_makes_no_sense_is_refused(
         PLAN.but(required=0)
     with pytest.raises(ValueError, match=r"faults=.* needs exchange='server', not 'all-reduce'"):
         plans.local_sgd().but(faults={0: FAULTS["NaN"][0]})
+
+
+@dataclass(frozen=True)
+class Breaks(Strategy):
+    """Federated averaging in which clients 1 and 2 diverge, the first in round 2 and the second in rounds 1 to 3."""
+
+    def client(self, received: Tensor, state: State, work: LocalWork) -> tuple[Tensor, State]:
+        delta, (client, number) = work.train(received), (work.key[-1], work.first_step // work.steps + 1)
+        return delta * float("nan") if (client, number) in ((1, 2), (2, 1), (2, 2), (2, 3)) else delta, state
+
+
+@workers
+def test_clients_that_diverge_are_warned_of_once_and_faults_made_on_purpose_are_not(
+    digits: tuple[Dataset, Dataset], clients: list[np.ndarray], workers: int
+) -> None:
+    expected = r"4 messages held NaN or infinity and were left out: client 1 \(round 2\), client 2 \(3 rounds from 1 to 3\): lower"
+    with pytest.warns(RuntimeWarning, match=expected) as seen:
+        rounds.fit(MODEL, digits[0], clients, PLAN.but(strategy=Breaks()), workers=workers)
+    assert [warning.filename for warning in seen] == [__file__]
+    faults = {1: lambda message, number: message * float("inf"), 2: lambda message, number: None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rounds.fit(MODEL, digits[0], clients, PLAN.but(faults=faults), workers=workers)
+        rounds.fit(MODEL, digits[0], clients, PLAN.but(strategy=Breaks(), faults=faults), workers=workers)

@@ -1,6 +1,7 @@
 """A model for each client: what stays with it, what that saves, and whom it helps."""
 
 from dataclasses import dataclass, replace
+from math import isnan
 
 import numpy as np
 import pytest
@@ -9,12 +10,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from course_lib import data, models, plans, rounds
+from course_lib.classroom import plots
 from course_lib.data import Dataset
 from course_lib.federated.personalisation import Ditto, FedBN, FedPer, FineTune
 from course_lib.learning import evaluation, sgd
 from course_lib.models import ModelSpec
 from course_lib.plans import Plan
-from course_lib.strategy import LocalWork, State
+from course_lib.strategy import LocalWork, State, Strategy
+from course_lib.study import results
 from tests.stretches import stretches
 
 MODEL = models.mlp((12,))
@@ -281,6 +284,29 @@ def test_settings_that_make_no_sense_are_named(pull: float) -> None:
         Ditto(pull=pull)
     with pytest.raises(ValueError, match="epochs=0 must be at least 1"):
         FineTune(epochs=0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "spec"), [(FedPer(), MODEL), (FedBN(), models.normalised(8))], ids=["FedPer", "FedBN"]
+)
+def test_a_server_without_a_whole_model_is_not_tested(
+    digits: tuple[Dataset, Dataset], strategy: Strategy, spec: ModelSpec
+) -> None:
+    train, test = digits
+    plan, clients = PLAN.but(strategy=strategy, rounds=2), np.split(np.arange(200), 4)
+    run = rounds.fit(spec, train, clients, plan, test=test, validation=test)
+    assert isnan(run.accuracy) and run.history[["accuracy", "loss", "validation_accuracy"]].isna().all(axis=None)
+    assert np.isfinite(run.client_accuracy).all() and run.rounds_to(0.1) is None
+    last, best = (parameters_to_vector(model.parameters()) for model in (run.model, run.best_model))
+    assert torch.equal(last, best)
+    with pytest.raises(ValueError, match=f"stop_at=0.5 goes by the server's model, of which {type(strategy).__name__}"):
+        rounds.fit(spec, train, clients, plan, test=test, stop_at=0.5)
+    stored = results.record(run, 1.0)
+    assert isnan(stored["measures"]["accuracy"]) and isnan(stored["measures"]["best_accuracy"])
+    study = results.Study({("kept", seed): stored for seed in range(2)})
+    assert study.table().loc["kept", ["mean", "low", "high"]].isna().all()
+    assert plots.describe_curves({"kept": [run, run]}) == plots.describe_curves(study)
+    plots.curves({"kept": [run, run], "one": run})
 
 
 def test_local_tests_decide_the_accuracy_of_a_client(

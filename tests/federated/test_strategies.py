@@ -1,7 +1,7 @@
 """Each strategy is what its paper says: in closed form on small problems, in the limits where it is federated averaging."""
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from course_lib import models, plans, preparation, rounds
 from course_lib.data import Dataset
+from course_lib.federated.participation import Device, Devices
 from course_lib.federated.personalisation import Ditto, FineTune
 from course_lib.federated.strategies import FedNova, FedOpt, FedProx, QFedAvg, Scaffold, Strategy
 from course_lib.learning import sgd
@@ -123,6 +124,43 @@ class Forgetful(Scaffold):
         return super().client(received, {}, work)
 
 
+def test_the_defaults_of_fedopt_suit_its_optimiser() -> None:
+    assert FedOpt("sgd") == FedOpt("sgd", server_rate=1.0, beta1=0.0)
+    for optimiser in ("adam", "adagrad", "yogi"):
+        assert FedOpt(optimiser) == FedOpt(optimiser, server_rate=0.01, beta1=0.9)
+    assert FedOpt("sgd", beta1=0.9) == FedOpt("sgd", server_rate=1.0, beta1=0.9)
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_scaffold_with_half_the_uplink_is_the_same_method(digits: tuple[Dataset, Dataset], workers: int) -> None:
+    train, _ = digits
+    clients = uneven(train)
+    plan = plans.fedavg(rounds=5, participation=0.5, epochs=1).but(faults={1: nan_in_round_2})
+    both, half = (
+        rounds.fit(MODEL, train, clients, plan.but(strategy=Scaffold(0.8, uplink)), seed=1, workers=workers)
+        for uplink in ("both", "update")
+    )
+    torch.testing.assert_close(weights(half), weights(both), rtol=0, atol=1e-6)
+    size = 4 * len(weights(both))
+    for run, up in ((both, 2), (half, 1)):
+        sent = run.traffic.groupby("kind")["bytes"]
+        assert set(sent.get_group("model")) == {2 * size} and set(sent.get_group("update")) == {up * size}
+    assert (half.history["bytes_up"] * 2).equals(both.history["bytes_up"])
+    assert half.history["bytes_down"].equals(both.history["bytes_down"])
+
+
+def nan_in_round_2(message: Tensor, number: int) -> Tensor:
+    return message * float("nan") if number == 2 else message
+
+
+def test_half_the_uplink_is_refused_where_clients_do_part_of_their_work() -> None:
+    fleet = Devices([Device(str(speed), speed, 1e9, 1e9) for speed in (10, 1)], deadline=2.5, partial_work="accept")
+    plan = TEN_STEPS.but(rounds=1, strategy=Scaffold(uplink="update"), fleet=fleet)
+    with pytest.raises(ValueError, match="use partial_work='drop', or uplink='both'"):
+        end_of(TWO, plan)
+    assert end_of(TWO, plan.but(fleet=replace(fleet, partial_work="drop"))) != 0
+
+
 def uneven(train: Dataset) -> list[np.ndarray]:
     return np.split(np.random.default_rng(0).permutation(len(train)), [7, 200, 611])
 
@@ -130,7 +168,7 @@ def uneven(train: Dataset) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     "strategy",
     [
-        Strategy(), FedProx(mu=0), QFedAvg(q=0), FedOpt("sgd", server_rate=1, beta1=0),
+        Strategy(), FedProx(mu=0), QFedAvg(q=0), FedOpt("sgd"),
         Ditto(pull=3), FineTune(epochs=2),
     ],
     ids=lambda strategy: type(strategy).__name__,
@@ -249,6 +287,7 @@ def test_fedopt_takes_the_steps_of_torchs_optimiser_with_the_mean_change_for_a_d
         (lambda: FedProx(mu=float("nan")), "mu=nan"),
         (lambda: QFedAvg(q=float("inf")), "q=inf"),
         (lambda: Scaffold(server_rate=0), "server_rate=0"),
+        (lambda: Scaffold(uplink="none"), "uplink='none' must be"),  # type: ignore[arg-type]
         (lambda: FedOpt("adamw"), "'adamw' is unknown: use 'sgd'"),  # type: ignore[arg-type]
         (lambda: FedOpt(server_rate=-1), "server_rate=-1"),
         (lambda: FedOpt(beta1=1), "beta1=1 .* below 1"),

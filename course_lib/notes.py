@@ -1,0 +1,71 @@
+"""What the server notes down during a run, for its history and for what the user should know."""
+
+from collections.abc import Container, Sequence
+from typing import Any
+
+from course_lib.exchange import NOT_FINITE, Answers, Wire
+from course_lib.fleet import Attendance
+
+_NAMED = 5  # clients that a warning names
+
+
+class Notes:
+    """What the server notes down between two evaluations: whom it had to do without, and why."""
+
+    def __init__(self, wire: Wire, simulated: float, faulty: Container[int] = ()) -> None:
+        self._wire, self._faulty = wire, faulty
+        # The rounds in which a client sent numbers that are not finite, unless it was told to.
+        self._not_finite: dict[int, list[int]] = {}
+        self._left_out: list[str] = []
+        self._absent = self._skipped = self._used = 0
+        self._last: list[str] = []
+        self._simulated = simulated
+
+    def add(self, now: Attendance, answers: Answers, *, skipped: bool) -> None:
+        """Note down one round."""
+        self._left_out += [
+            f"round {self._wire.recorder.round}: {self._wire.name(client)} ({reason})"
+            for client, reason in answers.left_out.items()
+        ]
+        for client, reason in answers.left_out.items():
+            if reason == NOT_FINITE and client not in self._faulty:
+                self._not_finite.setdefault(client, []).append(self._wire.recorder.round)
+        self._used += not skipped
+        self._last = self._left_out[-1:] or self._last
+        self._absent += len(now.absent)
+        self._skipped += skipped
+        self._simulated += now.seconds
+
+    def why_useless(self) -> str:
+        """Return the last reason why a message was left out, if no round could use any; else ""."""
+        return "" if self._used else "; ".join(self._last)
+
+    def warning(self) -> str:
+        """Return whose messages were left out as not finite though the run went on, and in which rounds; else ""."""
+        if not self._not_finite:
+            return ""
+        named = [
+            f"{self._wire.name(client)} ({_rounds(rounds)})" for client, rounds in sorted(self._not_finite.items())
+        ]
+        more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+        count = sum(map(len, self._not_finite.values()))
+        return (
+            f"{count} message{'s' if count > 1 else ''} held {NOT_FINITE} and {'were' if count > 1 else 'was'} left out: "
+            f"{', '.join(named[:_NAMED])}{more}: lower the learning rate, or look at that data"
+        )
+
+    def since_last(self) -> dict[str, Any]:
+        """Return the columns of the history, and begin anew; simulated seconds add up over the run."""
+        columns = {
+            "left_out": "; ".join(self._left_out), "absent": self._absent, "skipped": self._skipped,
+            "simulated_seconds": self._simulated,
+        }  # fmt: skip
+        self._left_out, self._absent, self._skipped = [], 0, 0
+        return columns
+
+
+def _rounds(rounds: Sequence[int]) -> str:
+    """Return rounds as "round 3", "rounds 3 and 5" or "9 rounds from 3 to 20"."""
+    if len(rounds) < 3:
+        return f"round{'s' if len(rounds) > 1 else ''} {' and '.join(map(str, rounds))}"
+    return f"{len(rounds)} rounds from {rounds[0]} to {rounds[-1]}"
