@@ -1,5 +1,4 @@
 import re
-from math import ceil
 from typing import Any
 
 import pytest
@@ -12,46 +11,17 @@ def judge(name: str, answer: Any) -> tuple[str, str]:
     return outcome.status, outcome.message
 
 
-def untouched(examples, epochs, batch_size): ...
+def untouched(weights, clients, participation, rounds): ...
 
 
 def cohort(clients: int, share: float) -> int:
     return max(1, round(share * clients))
 
 
-@pytest.mark.parametrize("name", ["07.q1", "07.q2", "07.q3"])
+@pytest.mark.parametrize("name", ["07.q1", "07.q2"])
 def test_an_untouched_answer_is_not_called_wrong(name: str) -> None:
     assert judge(name, ...)[0] == "untouched"
     assert judge(name, untouched)[0] == "untouched"
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (lambda n, e, b: ceil(n / b), "one pass"),
-        (lambda n, e, b: n * e, "how many images"),
-        (lambda n, e, b: n * b, "Divide by the batch size"),
-        (lambda n, e, b: n * e * b, "larger batch means fewer"),
-        (lambda n, e, b: ceil(n / b / e), "divided by the epochs"),
-        (lambda n, e, b: e, "counted passes"),
-        (lambda n, e, b: n // b * e, "small one of 5"),
-        (lambda n, e, b: ceil(n * e / b), "every pass ends"),
-        (lambda n, e, b: n / b * e, "every pass ends"),
-        (lambda n, e, b: 300, "give 10 steps; you get 300"),
-        (lambda n, e, b: 7, "you get 7 steps"),
-        (lambda n, e, b: n / 0, "ZeroDivisionError"),
-    ],
-)
-def test_each_wrong_number_of_steps_is_told_what_is_wrong_with_it(answer: Any, said: str) -> None:
-    status, message = judge("07.q1", answer)
-    assert status == "wrong"
-    assert re.search(said, message), message
-
-
-@pytest.mark.parametrize("answer", [lambda n, e, b: e * ceil(n / b), lambda n, e, b: e * -(-n // b)])
-def test_any_way_to_round_up_is_right(answer: Any) -> None:
-    status, message = judge("07.q1", answer)
-    assert status == "right" and "yours takes 4" in message
 
 
 @pytest.mark.parametrize(
@@ -72,13 +42,13 @@ def test_any_way_to_round_up_is_right(answer: Any) -> None:
     ],
 )
 def test_each_wrong_count_of_bytes_is_told_what_is_wrong_with_it(answer: Any, said: str) -> None:
-    status, message = judge("07.q2", answer)
+    status, message = judge("07.q1", answer)
     assert status == "wrong"
     assert re.search(said, message), message
 
 
 def test_the_right_count_of_bytes_is_set_beside_the_data() -> None:
-    status, message = judge("07.q2", lambda w, k, c, r: 8 * w * cohort(k, c) * r / 1e6)
+    status, message = judge("07.q1", lambda w, k, c, r: 8 * w * cohort(k, c) * r / 1e6)
     assert status == "right" and "1,387 MB" in message
 
 
@@ -102,11 +72,11 @@ def test_the_right_count_of_bytes_is_set_beside_the_data() -> None:
     ],
 )
 def test_each_wrong_choice_of_participation_is_told_what_is_wrong_with_it(answer: Any, said: str) -> None:
-    status, message = judge("07.q3", answer)
+    status, message = judge("07.q2", answer)
     assert status == "wrong"
     assert re.search(said, message), message
 
 
 def test_the_fewest_client_updates_in_the_paper_are_with_one_client_a_round() -> None:
-    status, message = judge("07.q3", lambda table, k: min(table, key=lambda c: table[c] * cohort(k, c)))
+    status, message = judge("07.q2", lambda table, k: min(table, key=lambda c: table[c] * cohort(k, c)))
     assert status == "right" and "316 updates" in message

@@ -1,50 +1,11 @@
-"""Lesson 07, "Federated averaging": local steps, bytes to a target, the fewest client updates; and the quiz."""
+"""Lesson 07, "Federated averaging": bytes to a target, the fewest client updates; and the quiz."""
 
 from collections.abc import Callable
-from math import ceil, isclose
+from math import isclose
 from typing import Any
 
 from course_lib.classroom.exercises import Exercise, Wrong
 from course_lib.classroom.quizzes import Choice, Question
-
-
-def _check_local_steps(local_steps: Callable[[int, int, int], float]) -> str:
-    even, ragged = local_steps(600, 5, 10), local_steps(45, 2, 10)
-    for mistake, explanation in [
-        (60, "You counted one pass. The client makes `epochs` of them."),
-        (3000, "That is how many images it goes through. A step takes a whole batch."),
-        (6000, "Divide by the batch size: a larger batch means fewer steps."),
-        (30_000, "You multiplied by the batch size. A larger batch means fewer steps: divide."),
-        (12, "You divided by the epochs. Five passes take five times as many steps as one."),
-        (5, "You counted passes. Each pass is cut into batches, and each batch is a step."),
-    ]:
-        if isclose(even, mistake):
-            raise Wrong(explanation)
-    if not isclose(even, 300):
-        raise Wrong(
-            f"600 images, 5 passes, batches of 10: you get {even:g} steps. How many batches are there in one pass?"
-        )
-    whole = "45 images make 4 whole batches and a small one of 5. The small one is a step too: round up."
-    early = "45 images, 2 passes, batches of 10: every pass ends with a small batch, so it has 5 steps. Round up a pass first."
-    for mistake, explanation in [(8, whole), (9, early)]:
-        if isclose(ragged, mistake):
-            raise Wrong(explanation)
-    if not isclose(ragged, 10):
-        raise Wrong(
-            f"45 images, 2 passes, batches of 10 give 10 steps; you get {ragged:g}. The last batch is a small one."
-        )
-    return f"A client of the paper takes 60 steps a pass, yours takes {ceil(40 / 10)}."
-
-
-q1 = Exercise(
-    "Local steps of a round",
-    _check_local_steps,
-    hints=[
-        "How many batches does one pass have? Then the passes.",
-        "`math.ceil(a / b)`, or `-(-a // b)`, divides and rounds up.",
-    ],
-    solution="    return epochs * -(-examples // batch_size)",
-)  # fmt: skip
 
 
 def _check_megabytes(megabytes: Callable[[int, int, float, int], float]) -> str:
@@ -74,7 +35,7 @@ def _check_megabytes(megabytes: Callable[[int, int, float, int], float]) -> str:
     return f"The paper's 87 rounds send {right:,.0f} MB. Its training images are 47 MB."
 
 
-q2 = Exercise(
+q1 = Exercise(
     "Bytes to the target",
     _check_megabytes,
     hints=[
@@ -123,14 +84,20 @@ def _check_thriftiest(thriftiest: Callable[[dict[float, int], int], Any]) -> str
     return "In the paper one client a round needs 316 updates, ten need 870. Its price is 316 rounds of waiting, one after another."
 
 
-q3 = Exercise(
+q2 = Exercise(
     "The fewest client updates",
     _check_thriftiest,
     hints=[
         "How many clients work in one round, for a given C? At least one.",
         "`min(dictionary, key=function)` returns the key for which the function is smallest.",
     ],
-    solution="    return min(rounds_by_share, key=lambda share: rounds_by_share[share] * max(1, round(share * clients)))",
+    solution=(
+        "    updates = {\n"
+        "        share: rounds * max(1, round(share * clients))\n"
+        "        for share, rounds in rounds_by_share.items()\n"
+        "    }\n"
+        "    return min(updates, key=updates.get)"
+    ),
 )
 
 quiz = [
