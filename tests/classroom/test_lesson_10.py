@@ -108,3 +108,20 @@ def test_each_wrong_voice_is_told_what_is_wrong_with_it(answer: Any, said: str) 
 def test_the_right_voices_are_praised() -> None:
     status, message = judge("10.q3", right_voices)
     assert status == "right" and "worst-off" in message
+
+
+@pytest.mark.parametrize("name", ["10.q1", "10.q2", "10.q3"])
+def test_a_call_in_place_of_the_function_is_named(name: str) -> None:
+    assert "pass the function itself" in judge(name, 0.55)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("10.q1", lambda accuracies: "0.55"),
+        ("10.q2", lambda *numbers: "2.6"),
+        ("10.q3", lambda losses, q: ["0.05", "0.2", "0.75"]),
+    ],
+)
+def test_a_number_returned_as_text_is_named(name: str, answer: Any) -> None:
+    assert "without quotation marks" in judge(name, answer)[1]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from math import isclose
 from typing import Any
 
+from course_lib.classroom.answers import function, number
 from course_lib.classroom.exercises import Exercise, Wrong
 from course_lib.classroom.quizzes import Choice, Question
 
@@ -32,7 +33,8 @@ _TWENTY = [
 
 
 def _check_worst_tenth(worst_tenth: Callable[[Sequence[float]], float]) -> str:
-    given = float(worst_tenth(list(_TWENTY)))
+    worst_tenth = function(worst_tenth)
+    given = number(worst_tenth(list(_TWENTY)))
     mean = sum(_TWENTY) / len(_TWENTY)
     for mistake, explanation in [
         (0.5, "That is the worst client alone. A tenth of twenty clients is two of them: take their mean."),
@@ -46,7 +48,7 @@ def _check_worst_tenth(worst_tenth: Callable[[Sequence[float]], float]) -> str:
             raise Wrong(explanation)
     if not isclose(given, 0.55):
         raise Wrong(f"Of 20 clients the worst two have 0.5 and 0.6, so the answer is 0.55; you get {given:g}.")
-    few = float(worst_tenth([0.9, 0.3, 0.6]))
+    few = number(worst_tenth([0.9, 0.3, 0.6]))
     if not isclose(few, 0.3):
         raise Wrong(
             f"Right for 20 clients. For the three 0.9, 0.3, 0.6 you get {few:g}, and it is 0.3: at least one client counts."
@@ -66,8 +68,9 @@ q1 = Exercise(
 
 
 def _check_personal_step(personal_step: Callable[[float, float, float, float, float], float]) -> str:
+    personal_step = function(personal_step)
     own, shared, gradient, rate, pull = 3.0, 1.0, 3.0, 0.1, 0.5
-    given = float(personal_step(own, shared, gradient, rate, pull))
+    given = number(personal_step(own, shared, gradient, rate, pull))
     for mistake, explanation in [
         (own - rate * gradient, "That is plain SGD: nothing pulls the model towards the shared one."),
         (
@@ -95,7 +98,7 @@ def _check_personal_step(personal_step: Callable[[float, float, float, float, fl
     right = own - rate * (gradient + pull * (own - shared))
     if not isclose(given, right):
         raise Wrong(f"For own=3, shared=1, gradient=3, learning_rate=0.1, pull=0.5 you get {given:g}; it is {right:g}.")
-    if not isclose(float(personal_step(1.0, 4.0, 0.0, 0.5, 1.0)), 2.5):
+    if not isclose(number(personal_step(1.0, 4.0, 0.0, 0.5, 1.0)), 2.5):
         raise Wrong("Right for one set of numbers, but not for another: use all five arguments.")
     return "With `pull=0` the client trains alone."
 
@@ -112,8 +115,9 @@ q2 = Exercise(
 
 
 def _check_voices(voices: Callable[[Sequence[float], float], Any]) -> str:
+    voices = function(voices)
     def shares(losses: list[float], q: float) -> list[float]:
-        answer = [float(value) for value in voices(list(losses), q)]
+        answer = [number(value) for value in voices(list(losses), q)]
         if len(answer) != len(losses):
             raise Wrong(f"For {len(losses)} clients you return {len(answer)} numbers. Return one for each client.")
         return answer
