@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.learner import Lab, Notebook
+from tests.browser.learner import LAPTOP, Lab, Notebook
 from tools import copies, lessons
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,7 +97,7 @@ def _wait_for(lab: Lab, server: subprocess.Popen[bytes], log: Path) -> None:
 def open_notebook(browser: Browser, lab: Lab) -> Iterator[Notebook]:
     """Lesson 00, solved, all of its cells run."""
     (lesson,) = lessons.find(ROOT, ["00"])
-    notebook = Notebook(browser, lab, f"{lesson.stem}.ipynb")
+    notebook = Notebook(browser.new_page(viewport=LAPTOP), lab, f"{lesson.stem}.ipynb")
     notebook.picture("00_as_it_opens")
     notebook.solve(lesson)
     notebook.run_all(seconds=400)

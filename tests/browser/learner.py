@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, ViewportSize, expect
 
 from tools import lessons
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 
+LAPTOP: ViewportSize = {"width": 1280, "height": 800}
 # Milliseconds for what takes one or two seconds on a quiet machine: a busy one is slow, and that is no fault of a lesson.
 PATIENCE = 180_000
 expect.set_options(timeout=60_000)
@@ -40,10 +41,10 @@ class Lab:
 
 
 class Notebook:
-    """A learner's copy of a lesson, open in JupyterLab at the width of a laptop."""
+    """A notebook open in JupyterLab, driven as a learner would."""
 
-    def __init__(self, browser: Browser, lab: Lab, name: str) -> None:
-        self.page: Page = browser.new_page(viewport={"width": 1280, "height": 800})
+    def __init__(self, page: Page, lab: Lab, name: str) -> None:
+        self.page = page
         self.page.set_default_timeout(PATIENCE)
         self.asked_outside: list[str] = []
         self.script_errors: list[str] = []
@@ -76,10 +77,11 @@ class Notebook:
             self.page.evaluate(_TYPE, [at, code])
 
     def run_all(self, seconds: float) -> None:
-        """Run all cells and wait until each has its number.
+        """Clear all outputs, run all cells and wait until each has its number.
 
         Raises AssertionError, with the cell, for one that fails, writes to stderr or has not ended after so many seconds.
         """
+        self.choose("Edit", "Clear Outputs of All Cells")
         self.choose("Run", "Run All Cells")
         deadline = time.monotonic() + seconds
         while not all(numbers := self.page.evaluate(_NUMBERS)):

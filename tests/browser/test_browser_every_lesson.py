@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.learner import Lab, Notebook
+from tests.browser.learner import LAPTOP, Lab, Notebook
 from tests.tools.tiny import ROOT, TINY
 from tools import lessons
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 @pytest.fixture(params=lessons.find(ROOT, [])[1:], ids=lambda lesson: lesson.stem)
 def lesson(request: pytest.FixtureRequest, browser: Browser, lab: Lab) -> Iterator[Notebook]:
-    notebook = Notebook(browser, lab, f"{request.param.stem}.ipynb")
+    notebook = Notebook(browser.new_page(viewport=LAPTOP), lab, f"{request.param.stem}.ipynb")
     assert notebook.panel.locator(".jp-OutputArea-output").count() == 0, "a result is there before its cell has run"
     notebook.solve(request.param)
     notebook.run_all(seconds=600)
@@ -70,12 +70,11 @@ def test_an_exercise_that_is_not_solved_and_a_cell_that_fails_are_named(
     lesson = tmp_path / "99_tiny.md"
     lesson.write_text(TINY + "\n```{code-cell} ipython3\nhalf = 1 / 0\n```\n", encoding="utf-8")
     nbformat.write(lessons.learner(lesson, ROOT), lab.folder / "99_tiny.ipynb")
-    notebook = Notebook(browser, lab, "99_tiny.ipynb")
+    notebook = Notebook(browser.new_page(viewport=LAPTOP), lab, "99_tiny.ipynb")
     failure = "code cell 5, 'half = 1 / 0' failed with ZeroDivisionError: division by zero"
     for solved in (False, True):
         if solved:
             notebook.solve(lesson)
-            notebook.choose("Edit", "Clear Outputs of All Cells")
         with pytest.raises(AssertionError, match=re.escape(failure)):
             notebook.run_all(seconds=120)
         said = notebook.unsolved()
