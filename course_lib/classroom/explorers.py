@@ -133,7 +133,11 @@ def _start(control: Control, default: Any) -> Any:
 def _widget(control: Control, label: str, start: Any) -> Any:
     import ipywidgets as widgets
 
-    options = {"description": label, "style": {"description_width": "initial"}, "layout": widgets.Layout(width="32em")}
+    options = {
+        "description": label,
+        "style": {"description_width": "initial"},
+        "layout": widgets.Layout(width="32em", max_width="100%"),
+    }
     if isinstance(control, bool):
         return widgets.Checkbox(value=start, indent=False, **options)
     if isinstance(control, tuple):

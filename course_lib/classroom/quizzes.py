@@ -14,6 +14,7 @@ from course_lib.classroom.exercises import lesson_module
 # Tab moves on, Enter or Space answers, and what is said is read aloud. JupyterLab would take these keys for its own.
 _BUTTONS = """
 quiz.setAttribute("data-lm-suppress-shortcuts", "true");
+quiz.onkeydown = (event) => event.stopPropagation();  // the notebook would move the focus to its cell
 for (const wrapper of quiz.querySelectorAll(".Quiz")) {
   const [asked, choices, said] = wrapper.children;
   choices.setAttribute("role", "group");
