@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from course_lib.classroom import cards, guesses, knobs
 from course_lib.classroom.exercises import is_strict
-from course_lib.learning.evaluation import Interval
-from course_lib.learning.ruler import CANNOT_TELL, Finding
 
 if TYPE_CHECKING:
     import ipywidgets
+
+    from course_lib.learning import Finding, Interval
 
 Slider = tuple[float, float, float, str]
 
@@ -86,7 +86,7 @@ def predict(key: str, question: str, *, choices: Sequence[str] | None = None, sl
     prediction.keep = knobs.show(panel(prediction), *prediction.kept(), name=question)
 
 
-def reveal(key: str, measured: str | float | Interval | Finding, unit: str = "", spec: str = "g") -> None:
+def reveal(key: str, measured: "str | float | Interval | Finding", unit: str = "", spec: str = "g") -> None:
     """Show the guess kept under `key` beside what was measured.
 
     `measured`: a number, an interval or a finding for a guess on a scale (`unit` and `spec` say how numbers are shown; a finding
@@ -96,6 +96,8 @@ def reveal(key: str, measured: str | float | Interval | Finding, unit: str = "",
     depends on the machine. Raises ValueError for a `measured` that is not among the choices and, where solutions are
     tested, for a key that was never asked.
     """
+    from course_lib.learning import CANNOT_TELL, Finding
+
     prediction = _asked.get(key)
     if prediction is None and is_strict():
         raise ValueError(f"no prediction {key!r} was asked; asked so far: {', '.join(_asked) or 'none'}")
@@ -118,15 +120,19 @@ def reveal(key: str, measured: str | float | Interval | Finding, unit: str = "",
         cards.show_card(kind, f"You guessed {guessed}. Measured: {shown}. {distance}")
 
 
-def _measured(measured: str | float | Interval | Finding, unit: str, spec: str) -> str:
+def _measured(measured: "str | float | Interval | Finding", unit: str, spec: str) -> str:
     """Return what was measured, in words."""
+    from course_lib.learning import Finding, Interval
+
     if isinstance(measured, Interval):
         return f"{measured:{spec}} {unit}".rstrip()
     return str(measured) if isinstance(measured, Finding) else _with_unit(measured, unit, spec)
 
 
-def _distance(guess: float, measured: float | Interval | Finding, unit: str, spec: str) -> tuple[str, str]:
+def _distance(guess: float, measured: "float | Interval | Finding", unit: str, spec: str) -> tuple[str, str]:
     """Return the kind of card and a sentence on how far a guess is from what was measured."""
+    from course_lib.learning import Finding, Interval
+
     found = measured.shown if isinstance(measured, Finding) else measured
     if found is None:
         return "open", "These runs cannot decide it, so nobody guessed wrong."
