@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from course_lib.study import Tuned
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
@@ -117,7 +119,7 @@ def test_the_grid_grows_where_its_edge_is_best() -> None:
 
 
 def test_what_was_tried_is_stored_by_its_worst_seed() -> None:
-    tuned = benchmark.Tuned(0.2, {0.1: (float("nan"), -3.0, -4.0), 0.2: (-3.0, -5.0, -4.0)}, at_edge=True)
+    tuned = Tuned(0.2, {0.1: (float("nan"), -3.0, -4.0), 0.2: (-3.0, -5.0, -4.0)}, at_edge=True)
     assert benchmark.described(tuned, "g") == {
         "learning_rate": 0.2, "at_edge": True, "worst_of_three": {"0.1": "broken", "0.2": "-5"},
     }  # fmt: skip

@@ -22,7 +22,7 @@ def name(lab: Lab) -> str:
 @pytest.fixture
 def used(browser: Browser, lab: Lab, name: str) -> Iterator[Notebook]:
     """A notebook that was run, in which a slider was moved and a guess locked in; then it was saved."""
-    notebook = Notebook(browser, lab, name)
+    notebook = Notebook(browser.new_page(viewport={"width": 1300, "height": 1000}), lab, name)
     notebook.run_all(seconds=120)
     explorer = notebook.cell("classroom.explore(")
     # One of the two copies is in view: the widget's, and not what is kept for later.
@@ -56,7 +56,7 @@ def check_what_is_left(notebook: Notebook, picture: str) -> None:
 
 
 def test_after_a_restart_and_tomorrow_the_last_figure_and_the_guess_are_there_with_the_way_back(
-    browser: Browser, used: Notebook, lab: Lab, name: str
+    used: Notebook, lab: Lab, name: str
 ) -> None:
     used.choose("Kernel", "Restart Kernel…")
     used.page.locator(".jp-Dialog button.jp-mod-accept").click()
@@ -74,7 +74,7 @@ def test_after_a_restart_and_tomorrow_the_last_figure_and_the_guess_are_there_wi
         if "text/plain" in output.get("data", {})
     )
 
-    tomorrow = Notebook(browser, lab, name)
+    tomorrow = Notebook(used.page, lab, name)
     expect(tomorrow.panel.get_by_text(DEAD).first).to_be_attached(timeout=60_000)
     check_what_is_left(tomorrow, "reopened_tomorrow")
 

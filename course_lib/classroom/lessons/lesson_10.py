@@ -116,6 +116,7 @@ q2 = Exercise(
 
 def _check_voices(voices: Callable[[Sequence[float], float], Any]) -> str:
     voices = function(voices)
+
     def shares(losses: list[float], q: float) -> list[float]:
         answer = [number(value) for value in voices(list(losses), q)]
         if len(answer) != len(losses):
