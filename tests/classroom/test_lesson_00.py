@@ -1,4 +1,6 @@
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -6,6 +8,9 @@ import pytest
 import torch
 
 from course_lib.classroom import exercise
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDY = json.loads((ROOT / "course_lib/classroom/studies/three_ways.json").read_text(encoding="utf-8"))
 
 
 def judge(name: str, answer: Any) -> tuple[str, str]:
@@ -77,9 +82,53 @@ def test_any_right_way_to_average_is_accepted(answer: Any) -> None:
 
 
 @pytest.mark.parametrize(("answer", "status", "said"), [
-    (8, "right", "round 8"), (8.0, "right", "round 8"), (7, "wrong", "11.4"), (7.73, "wrong", "whole"), (9, "wrong", "14.7"),
-    ("eight", "wrong", "eight"),
+    (12, "right", "round 12"),
+    (12.0, "right", "round 12"),
+    (np.int64(12), "right", "round 12"),
+    (torch.tensor(12), "right", "round 12"),
+    (11, "wrong", "3,960 MB"),
+    (11.1, "wrong", "whole"),
+    (22, "wrong", "one direction"),
+    (23, "wrong", "one direction"),
+    (45, "wrong", "one hospital"),
+    (89, "wrong", "one message"),
+    (3, "wrong", "bytes already"),
+    (13, "wrong", "4,680 MB"),
+    (float("nan"), "wrong", "whole"),
+    ("12", "wrong", "without quotation marks"),
+    ("twelve", "wrong", "is text"),
+    (True, "wrong", "no number"),
+    ([12], "wrong", "single number"),
+    (lambda: 12, "wrong", "is a function"),
 ])  # fmt: skip
-def test_the_break_even_is_the_first_round_that_is_dearer(answer: Any, status: str, said: str) -> None:
+def test_the_break_even_is_the_first_round_that_has_sent_more(answer: Any, status: str, said: str) -> None:
     found, message = judge("00.q3", answer)
-    assert found == status and said in message
+    assert found == status and said in message, message
+
+
+@pytest.mark.parametrize(("name", "answer"), [("00.q1", 16.3), ("00.q2", torch.tensor([0.9, 0.1]))])
+def test_the_result_of_a_call_instead_of_the_function_is_met_by_name(name: str, answer: Any) -> None:
+    status, message = judge(name, answer)
+    assert status == "wrong" and "pass the function itself" in message
+
+
+def test_megabytes_or_an_average_as_text_are_met_by_name() -> None:
+    assert "is text" in judge("00.q1", lambda w, p, r: "16.3")[1]
+    assert "is an update" in judge("00.q2", lambda u, s: "0.9, 0.1")[1]
+
+
+def test_the_lesson_trains_at_the_rates_that_the_study_chose() -> None:
+    (lesson,) = (ROOT / "lessons").glob("00_*.md")
+    text = lesson.read_text(encoding="utf-8")
+    for row in STUDY["rows"][:3]:
+        (rate,) = re.findall(rf'"{row["way"]}": plans\.[^"]*?learning_rate=([\d.]+)', text)
+        assert float(rate) == row["rate"], row["contender"]
+
+
+def test_no_contender_of_the_study_was_tuned_at_the_edge_of_its_grid_or_on_fewer_than_three_seeds() -> None:
+    for row in STUDY["rows"]:
+        assert not row["at_edge"]
+        assert all(len(tried["accuracy"]) >= 3 for tried in row["tried"])
+        worst = {tried["rate"]: min(tried["accuracy"]) for tried in row["tried"]}
+        assert max(worst, key=worst.__getitem__) == row["rate"]
+    assert not set(STUDY["seeds"]) & set(STUDY["tuning_seeds"])

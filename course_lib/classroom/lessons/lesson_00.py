@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 
-from course_lib.classroom.exercises import Exercise, Wrong
+from course_lib.classroom.answers import function, number
+from course_lib.classroom.exercises import Exercise, Wrong, short
 from course_lib.classroom.quizzes import Choice, Question
 
 
 def _check_megabytes(megabytes: Callable[[int, int, int], float]) -> str:
-    given = float(megabytes(50_890, 4, 10))
+    given = number(function(megabytes)(50_890, 4, 10))
     right = 2 * 4 * 50_890 * 4 * 10 / 1e6
     mistakes = {
         right / 2: "You counted one direction. The model travels down and the update travels up.",
@@ -28,7 +29,7 @@ def _check_megabytes(megabytes: Callable[[int, int, int], float]) -> str:
         raise Wrong(
             f"For 50,890 weights, 4 owners and 10 rounds you get {given:,.2f} MB. Count the messages of a round first."
         )
-    if not isclose(float(megabytes(7, 3, 2)), 2 * 4 * 7 * 3 * 2 / 1e6, rel_tol=1e-6):
+    if not isclose(number(megabytes(7, 3, 2)), 2 * 4 * 7 * 3 * 2 / 1e6, rel_tol=1e-6):
         raise Wrong("Right for this lesson's run, but not for another size: use all three arguments.")
     return f"This lesson's federated run sends {right:.1f} MB."
 
@@ -44,9 +45,17 @@ q1 = Exercise(
 )
 
 
+def _vector(answer: Any) -> torch.Tensor:
+    """Return an average as a vector. Raises Wrong for what holds no numbers."""
+    try:
+        return torch.as_tensor(answer).double()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Wrong(f"The average is an update, such as a tensor of 2 numbers; yours is {short(answer)}.") from error
+
+
 def _check_average(average: Callable[[list[Any], list[int]], Any]) -> str:
     hospital, clinic = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    given = torch.as_tensor(average([hospital, clinic], [900, 100])).double()
+    given = _vector(function(average)([hospital, clinic], [900, 100]))
     if given.shape != (2,):
         raise Wrong(
             f"The average of two updates with 2 numbers each has 2 numbers; yours has shape {tuple(given.shape)}."
@@ -61,7 +70,7 @@ def _check_average(average: Callable[[list[Any], list[int]], Any]) -> str:
             raise Wrong(explanation)
     if not torch.allclose(given, torch.tensor([0.9, 0.1]).double(), atol=1e-5):
         raise Wrong(f"For the hospital and the clinic you get {[round(value, 3) for value in given.tolist()]}.")
-    three = torch.as_tensor(average([hospital, clinic, clinic], [10, 20, 10])).double()
+    three = _vector(average([hospital, clinic, clinic], [10, 20, 10]))
     if not torch.allclose(three, torch.tensor([0.25, 0.75]).double(), atol=1e-5):
         raise Wrong("Right for two owners, but not for three: do not assume that there are two.")
     return "The hospital's update counts nine times the clinic's."
@@ -78,21 +87,34 @@ q2 = Exercise(
 )
 
 
-def _check_break_even(number: Any) -> str:
-    if isinstance(number, float) and not number.is_integer():
-        raise Wrong("Rounds come whole. After which round has FL sent more than the data?")
-    if number == 7:
-        raise Wrong("Seven rounds send 11.4 MB, still less than 12.6 MB.")
-    if number != 8:
-        raise Wrong(f"{number} rounds send {1.63 * float(number):.1f} MB. The data is 12.6 MB.")
-    return "From round 8 on, sending the images once would have been cheaper."
+def _check_break_even(rounds: Any) -> str:
+    given = number(rounds)
+    if given == 12:
+        return "From round 12 on, sending the X-rays once would have taken fewer bytes."
+    if not float(given).is_integer():
+        raise Wrong("Rounds come whole. After which round has FL sent more than the X-rays?")
+    for mistakes, explanation in {
+        (11,): "Eleven rounds send 3,960 MB, still less than the X-rays' 4,000 MB.",
+        (22, 23): "You counted one direction. The model goes to each hospital, and an update of its size comes back.",
+        (44, 45): "You counted one hospital. All four take part in every round.",
+        (88, 89): "You counted one message a round. Four hospitals each receive the model and send an update.",
+        (2, 3): "You counted a weight's 4 bytes once more. The model's 45 MB are bytes already.",
+    }.items():
+        if given in mistakes:
+            raise Wrong(explanation)
+    raise Wrong(
+        f"{given:g} rounds send {360 * given:,.0f} MB, and the X-rays are 4,000 MB. How many messages does a round have?"
+    )
 
 
 q3 = Exercise(
     "Break-even",
     _check_break_even,
-    hints=["Divide the data's size by the size of a round.", "12.6 / 1.63 is between 7 and 8. Which side is more?"],
-    solution="rounds_until_dearer = 8",
+    hints=[
+        "In a round, the model goes to four hospitals and four updates come back: eight messages of 45 MB.",
+        "4,000 MB / 360 MB is between 11 and 12. Which side is more?",
+    ],
+    solution="rounds_until_more = 12",
 )
 
 quiz = [

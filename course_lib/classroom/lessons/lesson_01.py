@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from math import isclose, sqrt
 from typing import Any
 
+from course_lib.classroom.answers import function, number, truth
 from course_lib.classroom.exercises import Exercise, Wrong
+from course_lib.classroom.lessons import decisions
 from course_lib.classroom.quizzes import Choice, Question
-from course_lib.learning import interval, paired_difference
+from course_lib.learning import Interval, interval
 
 # No set has a mean near zero or n = 2 only: each slip below must give a number of its own.
 _SAMPLES: tuple[tuple[float, ...], ...] = (
@@ -18,11 +20,11 @@ _SAMPLES: tuple[tuple[float, ...], ...] = (
 
 def _check_half_width(half_width: Callable[[Sequence[float]], Any]) -> str:
     for values in _SAMPLES:
-        given, right = half_width(list(values)), interval(values).half_width
-        if isinstance(given, tuple | list):
+        given, right = function(half_width)(list(values)), interval(values).half_width
+        if isinstance(given, tuple | list | Interval):
             raise Wrong("Return one number, the part after ±, and not the two ends of the interval.")
-        if not isclose(float(given), right, rel_tol=1e-3):
-            raise Wrong(_explain_half_width(values, float(given), right))
+        if not isclose(number(given), right, rel_tol=1e-3):
+            raise Wrong(_explain_half_width(values, number(given), right))
     return "Three values are enough for an interval, but look how wide it is: t(2) is 4.3, not 1.96."
 
 
@@ -52,42 +54,12 @@ def _explain_half_width(values: Sequence[float], given: float, right: float) -> 
     return f"For {list(values)} the half-width is {right:.4f}, and you give {given:.4f}."
 
 
-# (a, b): what the two settings reached with the same seeds.
-_PAIRS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "small but steady": ((0.910, 0.930, 0.950, 0.920, 0.940), (0.906, 0.925, 0.946, 0.915, 0.937)),
-    "large but shaky": ((0.95, 0.90, 0.96, 0.89, 0.95), (0.90, 0.93, 0.90, 0.92, 0.92)),
-    "steadily worse": ((0.900, 0.921, 0.939, 0.911), (0.906, 0.927, 0.946, 0.916)),
-    "none at all": ((0.91, 0.92, 0.93, 0.94), (0.92, 0.91, 0.94, 0.93)),
-}
-
-
 def _check_is_real(is_real: Callable[[Sequence[float], Sequence[float]], Any]) -> str:
-    given = {name: is_real(list(a), list(b)) for name, (a, b) in _PAIRS.items()}
-    if not all(str(value) in ("True", "False") for value in given.values()):  # numpy's booleans count too
-        raise Wrong(f"Return True or False; yours returned {next(iter(given.values()))!r}.")
-    said = {name: str(value) == "True" for name, value in given.items()}
-    if len(set(said.values())) == 1:
-        raise Wrong(f"Yours says {said['none at all']} to everything. Ask whether the interval of a - b leaves out 0.")
-    right = {name: paired_difference(a, b).excludes(0) for name, (a, b) in _PAIRS.items()}
-    if said == {name: not answer for name, answer in right.items()}:
-        raise Wrong("It is the other way round: a difference is real when 0 lies outside its interval.")
-    for name, answer in right.items():
-        if said[name] != answer:
-            raise Wrong(_explain_is_real(name))
-    return "Five runs each, and 0.4 points were real while 2 points were not. The size alone decides nothing."
-
-
-def _explain_is_real(name: str) -> str:
-    a, b = _PAIRS[name]
-    reasons = {
-        "small but steady": "a beats b by about half a point with every seed, so that is real. Two separate intervals "
-        "overlap here, since the seeds differ more than the settings: take the differences a - b first.",
-        "large but shaky": "a is 1.6 points better on average, but with two seeds of five it is worse: the interval of "
-        "the differences holds 0. A large mean difference is not enough.",
-        "steadily worse": "a is worse than b with every seed. That is as real as being better.",
-        "none at all": "the differences cancel out: there is nothing there.",
-    }
-    return f"a={list(a)}, b={list(b)}: {reasons[name]}"
+    decide = function(is_real)
+    said = {name: truth(decide(list(pair.a), list(pair.b))) for name, pair in decisions.PAIRS.items()}
+    if wrong := decisions.explain(said):
+        raise Wrong(wrong)
+    return "Five seeds each, and half a point was real while a difference of 1.2 points was not. The size alone decides nothing."
 
 
 # hits, false alarms, misses, correct rejections
@@ -96,10 +68,10 @@ _TABLES = ((30, 10, 25, 935), (5, 45, 3, 47), (8, 1, 12, 379))
 
 def _check_f1(f1: Callable[[int, int, int, int], Any]) -> str:
     for table in _TABLES:
-        given, right = f1(*table), _f1(*table)
-        if not isclose(float(given), right, rel_tol=1e-3):
-            raise Wrong(_explain_f1(table, float(given), right))
-    never = f1(0, 0, 50, 950)
+        given, right = number(function(f1)(*table)), _f1(*table)
+        if not isclose(given, right, rel_tol=1e-3):
+            raise Wrong(_explain_f1(table, given, right))
+    never = number(f1(0, 0, 50, 950))
     if never != 0:
         raise Wrong(f"A classifier that never says yes has no hits: its F1 is 0, and yours gives {never}.")
     return "The classifier that never says yes is right 95% of the time, and its F1 is 0."
@@ -145,7 +117,7 @@ q2 = Exercise(
     "Is the difference real?", _check_is_real,
     hints=[
         "Take the differences a - b seed by seed, then their interval.",
-        "learning.paired_difference(a, b) returns that interval; does it leave out 0?",
+        "learning.paired_difference(a, b) returns that interval; its .excludes(0) says whether it leaves out 0.",
     ],
     solution="    return learning.paired_difference(a, b).excludes(0)",
 )  # fmt: skip
@@ -181,6 +153,22 @@ quiz = [
         ],
     ),
     Question(
+        "Five seeds, paired: A is ahead of B by 0.4 ± 1.6 points. The margin is 1 point. What follows?",
+        [
+            Choice(
+                "A and B are equal",
+                False,
+                "Equal needs the whole interval within 1 point; this one reaches from -1.2 to 2.0.",
+            ),
+            Choice("A is better", False, "Better needs the whole interval above 0."),
+            Choice(
+                "These runs cannot tell",
+                True,
+                "The interval allows for a loss of a point and for a gain of two. Repeat with more seeds.",
+            ),
+        ],
+    ),
+    Question(
         "Why does pairing by seed help?",
         [
             Choice("It makes both methods more accurate", False, "The accuracies and their means stay as they are."),
@@ -188,6 +176,26 @@ quiz = [
                 "What both share cancels in each difference", True, "An easy split raises both; only the rest is noise."
             ),
             Choice("It doubles the number of runs", False, "The runs are the same ones, only subtracted in pairs."),
+        ],
+    ),
+    Question(
+        "You try nine learning rates and report the test accuracy of the best. What is wrong?",
+        [
+            Choice(
+                "Nine are too few",
+                False,
+                "The more you try, the luckier the best of them is on the images that choose it.",
+            ),
+            Choice(
+                "The images that chose also judge",
+                True,
+                "Choose on a validation split, and touch the test images once.",
+            ),
+            Choice(
+                "Nothing, if the seeds are paired",
+                False,
+                "Pairing removes shared luck, not that of the one you picked.",
+            ),
         ],
     ),
     Question(
