@@ -143,7 +143,7 @@ quiz = [
     Question(
         "A server asks 20 clients and goes on with the first 10 answers. What is the risk?",
         [
-            Choice("Slow devices are never heard", True, "And what their owners hold is not learned."),
+            Choice("Slow devices are hardly ever heard", True, "And what their owners hold is hardly learned."),
             Choice("The mean of 10 is wrong", False, "A mean of 10 is noisier, and as right as one of 20."),
             Choice("Late answers spoil the next round", False, "They are dropped; that is the waste, not the risk."),
         ],
