@@ -30,6 +30,11 @@ def test_the_notebook_is_in_step_run_without_a_complaint_and_short_enough(lesson
 
 
 @each_lesson
+def test_the_lesson_says_what_its_notebook_shows_and_shows_mostly_its_method(lesson: Path) -> None:
+    assert review.complaints(lesson, ROOT) == []
+
+
+@each_lesson
 def test_the_lesson_has_every_part_that_a_lesson_has(lesson: Path) -> None:
     assert review.missing_parts(lessons.master(lesson)) == []
 
