@@ -44,8 +44,8 @@ def dirichlet(
 def dirichlet(
     y: Labels, clients: int, alpha: float, seed: int = 0, allow_empty: bool = False, *, test_y: Labels | None = None
 ) -> list[np.ndarray] | tuple[list[np.ndarray], list[np.ndarray]]:
-    """Deal each class in proportions drawn from Dirichlet(alpha): label skew (Hsu et al. 2019, arXiv 1909.06335, and
-    Li et al. 2022, arXiv 2102.02079).
+    """Deal each class in proportions drawn from Dirichlet(alpha): label skew (Yurochkin et al. 2019, arXiv 1905.12022;
+    also Hsu et al. 2019, arXiv 1909.06335, and Li et al. 2022, arXiv 2102.02079).
 
     A large `alpha` gives everyone the same mixture, a small one gives each class to few clients. Draws that leave a client
     empty are repeated; if that does not help, each empty client gets one example of the largest, unless `allow_empty`.

@@ -172,26 +172,43 @@ quiz = [
         ],
     ),
     Question(
-        "Why does SCAFFOLD send twice the bytes of FedAvg?",
+        "As published, SCAFFOLD sends twice the bytes of FedAvg. Which of them could be left out?",
         [
-            Choice("A control variate goes with each model, both ways", True, "It is as long as the model itself."),
             Choice(
-                "Its clients take twice the steps", False, "Steps send nothing, and all strategies took equally many."
+                "Half of the upload",
+                True,
+                "With option II the server can work out each new control variate from the client's weights.",
+            ),
+            Choice(
+                "Half of the download",
+                False,
+                "A client needs the model and everybody's control variate, and can work out neither.",
+            ),
+            Choice(
+                "Nothing",
+                False,
+                "The server knows what it sent and receives the weights: the change of the control variate follows.",
             ),
         ],
     ),
     Question(
-        "Clients have unequal numbers of images, but the same mixture of digits. What does FedNova correct here?",
+        "Half of the clients call a 4 a 9, and a 9 a 4. What mends the shared model's accuracy on everybody's labels?",
         [
-            Choice("A pull that does no harm", True, "Large clients pull towards an optimum that everybody shares."),
-            Choice("A bias towards the large clients' digits", False, "The mixture is the same for everybody."),
+            Choice("Nothing does", True, "One model gives an image one name, wherever and however it is trained."),
+            Choice("SCAFFOLD", False, "It corrects drift. These clients' optima really contradict each other."),
+            Choice("All images on one machine", False, "One machine meets the same contradiction, and loses as much."),
         ],
     ),
     Question(
-        "A table says that strategy A beats strategy B by 30 points, ± 27. What do you conclude?",
+        "Seed by seed, strategy A is +1.2 ± 3.0 points ahead of B, over five seeds. What do you conclude?",
         [
-            Choice("Little: repeat it with more seeds", True, "The spread is nearly as large as the gap."),
-            Choice("A is better", False, "Perhaps. With such a spread the next run may say the opposite."),
+            Choice("I cannot tell: it takes more seeds", True, "From -1.8 to +4.2 everything is possible."),
+            Choice("A is better", False, "For that the interval would have to clear 0, and it begins at -1.8."),
+            Choice(
+                "They are equally good",
+                False,
+                "For that the whole interval would have to lie within the margin of 1 point.",
+            ),
         ],
     ),
 ]
