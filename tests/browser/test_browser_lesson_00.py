@@ -47,7 +47,7 @@ def test_moving_a_slider_changes_the_figure(open_notebook: Notebook) -> None:
 
 
 def test_a_guess_is_locked_in_and_comes_back_beside_the_result(open_notebook: Notebook) -> None:
-    question = open_notebook.cell('"bytes", "Which way sends')
+    question = open_notebook.cell('"Which way sends')
     question.get_by_text("federated").last.click()
     question.get_by_role("button", name="Lock in my guess").click()
     expect(question.get_by_text("Locked in: federated")).to_be_visible()
@@ -63,11 +63,11 @@ def test_an_exercise_answers_an_untouched_a_wrong_and_a_right_attempt(open_noteb
     cell = open_notebook.cell('exercise("00.q3").check(')
     for name, code, message in [
         ("untouched", "...", r"○ Not attempted yet"),
-        ("wrong", "7", r"✗ Not yet\. Seven rounds"),
-        ("right", "8", r"✓ Correct\."),
+        ("wrong", "11", r"✗ Not yet\. Eleven rounds"),
+        ("right", "12", r"✓ Correct\."),
     ]:
         open_notebook.type_and_run(
-            cell, f'rounds_until_dearer = {code}\n\nexercise("00.q3").check(rounds_until_dearer)'
+            cell, f'rounds_until_more = {code}\n\nexercise("00.q3").check(rounds_until_more)'
         )
         expect(cell.locator(".jp-OutputArea-output")).to_have_count(1)
         expect(cell.locator(".jp-OutputArea-output")).to_have_text(re.compile(message))
