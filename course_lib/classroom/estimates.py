@@ -35,8 +35,8 @@ class Estimate:
 
     @property
     def spreads(self) -> bool:
-        """Say whether there is an interval to show."""
-        return self.high > self.low
+        """Say whether there is an interval to show; equal numbers may differ by a rounding error."""
+        return self.high - self.low > 1e-9 * max(1.0, abs(self.mean))
 
     def words(self, spec: str = "") -> str:
         """Return for example "91.4 ± 0.8", or "2 of 5 broke, the others 91.4 ± 0.8"; `spec` as for a float, "" chooses."""

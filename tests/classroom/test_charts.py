@@ -168,3 +168,9 @@ def test_shares_can_be_shown_in_per_cent_and_findings_keep_their_unit() -> None:
     assert "FL: 92.0 ± 2.5 at 1" in plots.lines({"FL": {1: shares["FL"]}}, "x", "accuracy (%)", percent=True).summary
     found = learning.compare([0.91, 0.92, 0.93, 0.92, 0.91], [0.9] * 5, "better")
     assert "FL 1.8 ± 1.0 ✓" in plots.intervals({"FL": found}, "points", percent=True).summary
+
+
+def test_equal_numbers_have_no_interval_although_their_mean_is_rounded() -> None:
+    same = estimate([2 / 3] * 6 + [0.1 + 0.2 + 1 / 3 + 1 / 30])  # 0.6666666666666667 and a rounding error beside it
+    assert not same.spreads and same.words(".1f") == "0.7"
+    assert estimate([95.036958817317824] * 5).words() == "95"
