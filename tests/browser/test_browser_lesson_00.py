@@ -66,9 +66,7 @@ def test_an_exercise_answers_an_untouched_a_wrong_and_a_right_attempt(open_noteb
         ("wrong", "11", r"✗ Not yet\. Eleven rounds"),
         ("right", "12", r"✓ Correct\."),
     ]:
-        open_notebook.type_and_run(
-            cell, f'rounds_until_more = {code}\n\nexercise("00.q3").check(rounds_until_more)'
-        )
+        open_notebook.type_and_run(cell, f'rounds_until_more = {code}\n\nexercise("00.q3").check(rounds_until_more)')
         expect(cell.locator(".jp-OutputArea-output")).to_have_count(1)
         expect(cell.locator(".jp-OutputArea-output")).to_have_text(re.compile(message))
         open_notebook.picture(f"00_exercise_{name}", of=cell)
