@@ -170,10 +170,8 @@ def measure(job: Job) -> dict[str, Any]:
     except rounds.DivergedError:
         return {"accuracy": nan, "halves": [nan, nan], **counted}
     halves = [test.subset(np.flatnonzero(half)) for half in (test.y < 5, test.y >= 5)]
-    curve = [
-        [int(row.round), round(100 * float(row.accuracy), 1), round(float(row.simulated_seconds), 1)]
-        for row in run.history.itertuples()
-    ]
+    history = run.history[["round", "accuracy", "simulated_seconds"]].to_numpy(dtype=float).tolist()
+    curve = [[int(number), round(100 * hits, 1), round(seconds, 1)] for number, hits, seconds in history]
     return {
         "accuracy": round(100 * run.accuracy, 1),
         "halves": [round(100 * learning.accuracy(run.model, half), 1) for half in halves],

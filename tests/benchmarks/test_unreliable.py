@@ -45,6 +45,7 @@ def test_rates_are_the_best_for_the_worst_of_three_seeds_that_the_result_does_no
 
 def test_answers_count_by_the_chance_to_be_asked_and_to_answer() -> None:
     fleet = benchmark.PARTS["lost"]["asked more often, weighted"].fleet
+    assert fleet is not None
     drawn = fleet.attendance(0, 56, [4] * 100, 100, 100, seed=0)
     # Asked nine times as often, all fifty of one half are; six are left for the other.
     assert all(drawn.counts[k] == pytest.approx(1 / 0.1 if k >= 50 else 50 / 6 / 0.9) for k in drawn.asked)
