@@ -200,8 +200,8 @@ def test_fedbn_keeps_each_clients_statistics_with_the_client(digits: tuple[Datas
         assert {"own", "1.running_mean", "1.running_var", "3.running_mean", "3.running_var"} == set(state)
         x = train.x[torch.from_numpy(indices)].flatten(1)
         torch.testing.assert_close(state["1.running_mean"], x.mean(0), rtol=0, atol=0.35 * float(x.std()) + 0.05)
-    # The server's model has the statistics it began with, whoever trained last in its process.
-    assert evaluation.accuracy(run.model, test) == run.accuracy
+    # The server's model has the statistics it began with, whoever trained last in its process, and is not tested.
+    assert isnan(run.accuracy)
     assert torch.equal(run.model.get_buffer("1.running_var"), torch.ones(64))
 
 

@@ -32,6 +32,7 @@ def tiny_notebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def built(course: Path, tiny_notebook: Path) -> Path:
-    """The course of one lesson, its notebook built."""
+    """The course of one lesson, its notebook built, with the copy that shows no result."""
     shutil.copy(tiny_notebook, course / "notebooks")
+    notebooks.copy(course / "lessons/00_tiny.md", course)
     return course
