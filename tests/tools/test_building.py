@@ -39,6 +39,7 @@ def test_the_copy_to_start_from_has_the_cells_and_no_results_and_is_held_in_step
     built: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lesson, path = built / "lessons" / "00_tiny.md", built / "learn" / "00_tiny.ipynb"
+    path.unlink()
     assert any("learn/00_tiny.ipynb is missing" in problem for problem in review.problems(lesson, built))
     assert command(built, "copy") == 0
     assert "written, not run" in capsys.readouterr().out
