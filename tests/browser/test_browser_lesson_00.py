@@ -48,9 +48,9 @@ def test_moving_a_slider_changes_the_figure(open_notebook: Notebook) -> None:
 
 def test_a_guess_is_locked_in_and_comes_back_beside_the_result(open_notebook: Notebook) -> None:
     question = open_notebook.cell('"Which way sends')
-    question.get_by_text("federated").last.click()
-    question.get_by_role("button", name="Lock in my guess").click()
-    expect(question.get_by_text("Locked in: federated")).to_be_visible()
+    question.get_by_role("radio", name="federated").click()
+    question.get_by_role("button", name="Lock in my guess").first.click()
+    expect(question.get_by_text("Locked in: federated. Now run on")).to_be_visible()
     open_notebook.picture("00_prediction", of=question)
 
     answer = open_notebook.cell('classroom.reveal("bytes"')
