@@ -1,6 +1,6 @@
 """How many rounds does FedAvg need? The study behind lesson 07, next to Table 1 of McMahan et al. 2017 (arXiv 1602.05629).
 
-    python benchmarks/rounds_to_target.py            everything, eight seeds: about a quarter of an hour on two cores
+    python benchmarks/rounds_to_target.py            everything, eight seeds a row and sixteen a way
     python benchmarks/rounds_to_target.py --quick    two rows, two seeds: a check that it runs; stores nothing
     python benchmarks/rounds_to_target.py --full     at the paper's own scale, see rounds_at_full_scale.py: about an hour
 
@@ -39,7 +39,7 @@ from course_lib.study import Tuned, tune
 
 STORED = Path(rounds.__file__).parent / "classroom/studies/rounds_to_target.json"
 TARGETS = tuple(percent / 100 for percent in range(80, 89))
-SEEDS, TUNING_SEEDS = tuple(range(8)), (100, 101, 102)
+SEEDS, WAY_SEEDS, TUNING_SEEDS = tuple(range(8)), tuple(range(16)), (100, 101, 102)
 GRID = (0.1, 0.2, 0.4)
 HELD_OUT = 0.2
 CLIENTS = 100
@@ -180,9 +180,9 @@ def measured_row(row: Row, each: Each, seeds: Sequence[int] = SEEDS) -> dict[str
 def measured_way(way: Way, each: Each) -> dict[str, Any]:
     """Return the way's settings and learning rate, and for each seed the accuracies after every five passes and the bias."""
     tuning = tuned_way(way, each)
-    accuracy, biases = zip(*each(followed, [(way, tuning.best, seed) for seed in SEEDS]), strict=True)
+    accuracy, biases = zip(*each(followed, [(way, tuning.best, seed) for seed in WAY_SEEDS]), strict=True)
     return {
-        **asdict(way), **described(tuning, spec=".4f"), "seeds": list(SEEDS), "after": list(range(5, way.passes + 1, 5)),
+        **asdict(way), **described(tuning, spec=".4f"), "seeds": list(WAY_SEEDS), "after": list(range(5, way.passes + 1, 5)),
         "accuracy": list(accuracy), "bias": list(biases),
     }  # fmt: skip
 
