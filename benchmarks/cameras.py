@@ -34,9 +34,9 @@ from torch.nn.utils import parameters_to_vector
 from course_lib import data, learning, models, plans, rounds, study
 from course_lib.data import Dataset
 from course_lib.federated.personalisation import FedBN
-from course_lib.strategy import LocalWork, State, Strategy
+from course_lib.federated.strategy import LocalWork, State, Strategy
 
-STORED = Path(rounds.__file__).parent / "classroom/studies/cameras.json"
+STORED = Path(rounds.__file__).parents[1] / "classroom/studies/cameras.json"
 NORMED = models.normalised(32)
 
 

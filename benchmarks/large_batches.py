@@ -35,7 +35,7 @@ from course_lib.classroom.progress import track
 from course_lib.data import Dataset
 from course_lib.models import ModelSpec
 
-STORED = Path(rounds.__file__).parent / "classroom/studies/large_batches.json"
+STORED = Path(rounds.__file__).parents[1] / "classroom/studies/large_batches.json"
 IMAGES, PASSES = 25, 5
 WORKERS = (1, 2, 4, 8, 16, 32)
 SEEDS, TUNING_SEEDS = tuple(range(20)), (100, 101, 102)

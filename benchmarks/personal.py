@@ -38,10 +38,10 @@ from course_lib.data import Dataset
 from course_lib.federated.clustering import IFCA
 from course_lib.federated.personalisation import Ditto, FedPer, FineTune
 from course_lib.federated.strategies import QFedAvg
+from course_lib.federated.strategy import LocalWork, State, Strategy
 from course_lib.plans import Plan
-from course_lib.strategy import LocalWork, State, Strategy
 
-STORED = Path(rounds.__file__).parent / "classroom/studies/personal.json"
+STORED = Path(rounds.__file__).parents[1] / "classroom/studies/personal.json"
 CLIENTS, NEWCOMERS, PASSES, BATCH, TESTS = 30, 6, 20, 10, 200
 MODEL = models.mlp(hidden=(32,))
 SEEDS, TUNING_SEEDS = tuple(range(8)), (100, 101, 102)

@@ -25,9 +25,9 @@ from rounds_to_target import CLIENTS, Row, partition
 from course_lib import data, models, rounds, study
 from course_lib.data import Dataset
 from course_lib.plans import Plan
-from course_lib.run import Run
+from course_lib.rounds.run import Run
 
-STORED = Path(rounds.__file__).parent / "classroom/studies/rounds_to_target_full.json"
+STORED = Path(rounds.__file__).parents[1] / "classroom/studies/rounds_to_target_full.json"
 RUNS = Path(__file__).parents[1] / "build" / "rounds_at_full_scale"
 TARGET, HELD_OUT = 0.97, 1 / 6
 SEEDS, TUNING_SEEDS = (0, 1, 2), (100, 101, 102)

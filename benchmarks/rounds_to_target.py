@@ -34,10 +34,10 @@ from course_lib import data, learning, models, plans, rounds
 from course_lib.classroom.progress import track
 from course_lib.data import Dataset
 from course_lib.plans import Plan
-from course_lib.run import Run
+from course_lib.rounds.run import Run
 from course_lib.study import Tuned, tune
 
-STORED = Path(rounds.__file__).parent / "classroom/studies/rounds_to_target.json"
+STORED = Path(rounds.__file__).parents[1] / "classroom/studies/rounds_to_target.json"
 TARGETS = tuple(percent / 100 for percent in range(80, 89))
 SEEDS, WAY_SEEDS, TUNING_SEEDS = tuple(range(8)), tuple(range(16)), (100, 101, 102)
 GRID = (0.1, 0.2, 0.4)

@@ -40,7 +40,7 @@ from course_lib.data.sources import stratified
 from course_lib.federated.strategies import FedOpt, FedProx, Scaffold, Strategy
 from course_lib.plans import Plan
 
-STORED = Path(rounds.__file__).parent / "classroom/studies/skew.json"
+STORED = Path(rounds.__file__).parents[1] / "classroom/studies/skew.json"
 UNFINISHED = STORED.with_suffix(".unfinished")
 CLIENTS, ROUNDS, EPOCHS, BATCH = 10, 20, 2, 16
 SEEDS, TUNING_SEEDS = tuple(range(10)), (100, 101, 102)

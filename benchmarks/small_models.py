@@ -23,7 +23,7 @@ from course_lib import data, learning, models, plans, rounds, study
 from course_lib.classroom.progress import track
 from course_lib.data import Dataset
 
-STORED = Path(rounds.__file__).parent / "classroom/studies/small_models.json"
+STORED = Path(rounds.__file__).parents[1] / "classroom/studies/small_models.json"
 PASSES, BATCH = 3, 16
 SEEDS, TUNING_SEEDS = tuple(range(10)), (100, 101, 102)
 GRID = (0.025, 0.05, 0.1, 0.2, 0.4)

@@ -27,10 +27,10 @@ from course_lib import data, learning, models, plans, rounds, study
 from course_lib.classroom.progress import track
 from course_lib.data import Dataset
 from course_lib.plans import Plan
-from course_lib.pooling import concatenated
-from course_lib.preparation import Partition
+from course_lib.rounds.pooling import concatenated
+from course_lib.rounds.preparation import Partition
 
-STORED = Path(rounds.__file__).parent / "classroom/studies/three_ways.json"
+STORED = Path(rounds.__file__).parents[1] / "classroom/studies/three_ways.json"
 OWNERS, DIFFERENT, SAME = 4, 0.5, 100.0
 SEEDS, TUNING_SEEDS = tuple(range(20)), (100, 101, 102)
 GRID = (0.1, 0.2, 0.4, 0.8, 1.6)

@@ -29,20 +29,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib import data, learning, models, plans, preparation, rounds, study
+from course_lib import data, learning, models, plans, rounds, study
 from course_lib.classroom.progress import progress
 from course_lib.compression import Quantise, TopK
 from course_lib.data import Dataset
+from course_lib.federated.fleet import Attendance, Fleet
 from course_lib.federated.participation import LAPTOP, OLD_PHONE, PHONE, Devices
-from course_lib.fleet import Attendance, Fleet
 from course_lib.plans import Plan
+from course_lib.rounds import preparation
 
-STORED = Path(rounds.__file__).parent / "classroom/studies/unreliable.json"
+STORED = Path(rounds.__file__).parents[1] / "classroom/studies/unreliable.json"
 DONE = Path(tempfile.gettempdir()) / "unreliable.jsonl"  # the runs of a study that was interrupted
 CLIENTS, ROUNDS, UPDATES = 100, 20, 400
 GRID, TUNING_SEEDS = (0.1, 0.2, 0.4), (100, 101, 102)
 # Twice as many where five could not tell.
-SEEDS = {part: tuple(range(count)) for part, count in [("lost", 20), ("late", 10), ("packed", 10), ("few", 10), ("sizes", 20)]}
+SEEDS = {
+    part: tuple(range(count))
+    for part, count in [("lost", 20), ("late", 10), ("packed", 10), ("few", 10), ("sizes", 20)]
+}
 BASE = models.mlp((64,))
 SIZES = {"logistic": (models.logistic(), 7_850), "64 hidden": (BASE, 50_890), "2NN": (models.mlp(), 199_210)}
 EVERYONE = plans.fedavg(rounds=ROUNDS, participation=0.2, epochs=1, batch_size=10)

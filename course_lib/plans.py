@@ -11,8 +11,8 @@ from typing import Any, Literal
 from torch import Tensor
 
 from course_lib.compression import Compression
-from course_lib.fleet import Fleet
-from course_lib.strategy import Strategy
+from course_lib.federated.fleet import Fleet
+from course_lib.federated.strategy import Strategy
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from course_lib import data, models, plans, rounds
 from course_lib.compression import Compression, Quantise, TopK
 from course_lib.federated.personalisation import Ditto, FedPer
 from course_lib.federated.strategies import FedNova, FedOpt, FedProx, QFedAvg, Scaffold
-from course_lib.strategy import Strategy
+from course_lib.federated.strategy import Strategy
 
 numbers = st.floats(-1e6, 1e6, width=32).map(lambda number: number if abs(number) > 1e-6 else 0.0)
 vectors = st.lists(numbers, min_size=1, max_size=60).map(torch.tensor)

@@ -1,8 +1,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib import plans, preparation
-from course_lib.exchange import balanced_hosts
+from course_lib import plans
+from course_lib.rounds import preparation
+from course_lib.rounds.exchange import balanced_hosts
 
 cohorts = st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=6, unique=True), min_size=1, max_size=20)
 loads = st.lists(st.integers(1, 500), min_size=12, max_size=12)

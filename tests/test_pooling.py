@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_lib import data
-from course_lib.pooling import packed, unpacked
+from course_lib.rounds.pooling import packed, unpacked
 
 
 @pytest.mark.parametrize("values", [

@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from course_lib import data, plans, preparation, rounds
+from course_lib import data, plans, rounds
 from course_lib.cluster.traffic import Recorder
 from course_lib.compression import TopK
 from course_lib.federated.participation import Device, Devices
 from course_lib.federated.strategies import Scaffold
+from course_lib.federated.strategy import State, Strategy
 from course_lib.learning import sgd
-from course_lib.participant import Participants
 from course_lib.plans import Plan
-from course_lib.strategy import State, Strategy
+from course_lib.rounds import preparation
+from course_lib.rounds.participants import Participants
 from tests.federated.bowl import RATE, Bowl, Pair, bowls, moved
 
 CLIENTS = ((1.0, 2.0), (4.0, -1.0), (2.0, 3.0))

@@ -8,7 +8,7 @@ from torch.nn import functional
 from course_lib import models
 from course_lib.learning import sgd
 from course_lib.models import ModelSpec
-from course_lib.text_models import Causal
+from course_lib.models.text import Causal
 
 CHARACTERS = 37
 

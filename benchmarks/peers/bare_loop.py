@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from course_lib import preparation
 from course_lib.learning import sgd
+from course_lib.rounds import preparation
 from peers.workload import Measurement, Workload, examples, one_thread
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
+from course_lib.federated.strategy import LocalWork, State, Strategy
 from course_lib.learning import keys
-from course_lib.strategy import LocalWork, State, Strategy
 
 __all__ = ["IFCA"]
 

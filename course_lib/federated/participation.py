@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from course_lib.fleet import Attendance
+from course_lib.federated.fleet import Attendance
 from course_lib.learning import keys
 
 __all__ = ["LAPTOP", "OLD_PHONE", "PHONE", "Attendance", "Device", "Devices", "inclusion", "systematic"]
@@ -123,7 +123,7 @@ class Devices:
     def attendance(
         self, round_index: int, cohort_size: int, steps: Sequence[int], download: int, upload: int, seed: int
     ) -> Attendance:
-        """Return who takes part in a round; see `course_lib.fleet.Fleet`. Raises ValueError for settings that are not one a client."""
+        """Return who takes part in a round; see `course_lib.federated.fleet.Fleet`. Raises ValueError for settings that are not one a client."""
         self._check_lengths(len(steps))
         chance = keys.generator(seed, "fleet", round_index)
         # 1.1 x 70 is a little more than 77 in floating point, and means 77.

@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from course_lib.federated.strategy import LocalWork, State, Strategy
 from course_lib.learning import sgd
-from course_lib.strategy import LocalWork, State, Strategy
 
 __all__ = ["Ditto", "FedBN", "FedPer", "FineTune"]
 

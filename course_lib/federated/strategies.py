@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from course_lib.strategy import LocalWork, State, Strategy
+from course_lib.federated.strategy import LocalWork, State, Strategy
 
 __all__ = ["FedNova", "FedOpt", "FedProx", "QFedAvg", "Scaffold", "Strategy"]
 

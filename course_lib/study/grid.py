@@ -20,7 +20,7 @@ import torch.distributed as dist
 import course_lib
 from course_lib import cluster
 from course_lib.plans import Plan
-from course_lib.run import Run
+from course_lib.rounds.run import Run
 from course_lib.study import identity, results, storage
 from course_lib.study.results import Study
 from course_lib.study.watching import Sign, Watch, shown

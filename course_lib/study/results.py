@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from course_lib.federated import fairness
 from course_lib.learning import Interval, interval, paired_difference
-from course_lib.run import Run
+from course_lib.rounds.run import Run
 from course_lib.study import storage
 
 if TYPE_CHECKING:

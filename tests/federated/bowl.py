@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from course_lib import data
 from course_lib.data import Dataset
+from course_lib.federated.strategy import LocalWork
 from course_lib.learning import sgd
-from course_lib.strategy import LocalWork
 
 RATE = 0.1
 

@@ -13,11 +13,11 @@ from torch.nn.utils import parameters_to_vector
 from course_lib import data, models, plans, rounds
 from course_lib.compression import TopK
 from course_lib.data import Dataset
+from course_lib.federated.fleet import Attendance
 from course_lib.federated.personalisation import Ditto, FedPer
 from course_lib.federated.strategies import Scaffold
-from course_lib.fleet import Attendance
+from course_lib.federated.strategy import LocalWork, State
 from course_lib.learning import sgd
-from course_lib.strategy import LocalWork, State
 
 MODEL = models.mlp((8,))
 PLAN = plans.fedavg(rounds=4, participation=1.0, epochs=1)

@@ -11,8 +11,8 @@ from course_lib import data
 from course_lib.federated.clustering import IFCA
 from course_lib.federated.personalisation import Ditto, FedBN, FedPer, FineTune
 from course_lib.federated.strategies import FedNova, FedOpt, FedProx, QFedAvg, Scaffold, Strategy
+from course_lib.federated.strategy import LocalWork
 from course_lib.learning import sgd
-from course_lib.strategy import LocalWork
 from tests.federated.bowl import RATE, Pair, moved, work
 
 CURVATURE, OPTIMUM, STEPS, START = 4.0, -1.0, 3, 0.5

@@ -14,11 +14,11 @@ from torch.nn.utils import parameters_to_vector
 from course_lib import data, models, plans, rounds
 from course_lib.compression import Compression, Quantise, TopK
 from course_lib.data import Dataset
+from course_lib.federated.fleet import Attendance
 from course_lib.federated.participation import Devices
 from course_lib.federated.strategies import FedNova, Scaffold
-from course_lib.fleet import Attendance
+from course_lib.federated.strategy import LocalWork, State, Strategy
 from course_lib.learning import evaluation
-from course_lib.strategy import LocalWork, State, Strategy
 
 MODEL = models.mlp((8,))
 PLAN = plans.fedavg(rounds=3, participation=1.0, epochs=1)

@@ -8,10 +8,11 @@ import psutil
 import pytest
 import torch
 
-from course_lib import cluster, data, models, plans, preparation, rounds
+from course_lib import cluster, data, models, plans, rounds
 from course_lib.data import Dataset
 from course_lib.federated.participation import LAPTOP, OLD_PHONE, PHONE, Attendance, Device, Devices, inclusion
 from course_lib.federated.strategies import FedNova, Scaffold
+from course_lib.rounds import preparation
 
 MODEL = models.logistic()
 VALUES = 64 * 10 + 10

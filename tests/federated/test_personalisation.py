@@ -13,10 +13,10 @@ from course_lib import data, models, plans, rounds
 from course_lib.classroom import plots
 from course_lib.data import Dataset
 from course_lib.federated.personalisation import Ditto, FedBN, FedPer, FineTune
+from course_lib.federated.strategy import LocalWork, State, Strategy
 from course_lib.learning import evaluation, sgd
 from course_lib.models import ModelSpec
 from course_lib.plans import Plan
-from course_lib.strategy import LocalWork, State, Strategy
 from course_lib.study import results
 from tests.stretches import stretches
 

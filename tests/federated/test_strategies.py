@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from course_lib import models, plans, preparation, rounds
+from course_lib import models, plans, rounds
 from course_lib.data import Dataset
 from course_lib.federated.participation import Device, Devices
 from course_lib.federated.personalisation import Ditto, FineTune
 from course_lib.federated.strategies import FedNova, FedOpt, FedProx, QFedAvg, Scaffold, Strategy
+from course_lib.federated.strategy import LocalWork, State
 from course_lib.learning import sgd
 from course_lib.plans import Plan
-from course_lib.strategy import LocalWork, State
+from course_lib.rounds import preparation
 from tests.federated.bowl import RATE, Bowl, bowls
 
 MODEL = models.mlp((12,))

@@ -41,7 +41,7 @@ class Case:
     """A run: its plan, its model, and what else `rounds.fit` is told."""
 
     plan: Plan
-    model: models.ModelSpec = models.mlp((16,))
+    model: models.ModelSpec = field(default_factory=lambda: models.mlp((16,)))
     workers: tuple[int, ...] = (1, 2)
     told: dict[str, Any] = field(default_factory=dict)
 
@@ -135,7 +135,9 @@ def test_a_run_is_what_it_was(name: str, workers: int) -> None:
 
 if __name__ == "__main__":
     if "--store" in sys.argv:
-        STORED.write_text(json.dumps({name: summary(run(name, 1)) for name in CASES}, indent=1) + "\n", encoding="utf-8")
+        STORED.write_text(
+            json.dumps({name: summary(run(name, 1)) for name in CASES}, indent=1) + "\n", encoding="utf-8"
+        )
     else:
         for name, case in CASES.items():
             for count in case.workers:

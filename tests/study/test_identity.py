@@ -18,7 +18,7 @@ from course_lib import models, plans
 from course_lib.compression import Quantise, TopK
 from course_lib.federated.participation import PHONE, Devices
 from course_lib.federated.strategies import FedProx, Strategy
-from course_lib.strategy import LocalWork, State
+from course_lib.federated.strategy import LocalWork, State
 from course_lib.study import identity
 
 PLAN = plans.fedavg(rounds=3)

@@ -12,7 +12,7 @@ from course_lib.classroom.plots.style import Picture, figure, line, looks
 if TYPE_CHECKING:
     import pandas as pd
 
-    from course_lib.run import Run
+    from course_lib.rounds.run import Run
     from course_lib.study import Study
 
 # column: (what the axis says, scale)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from course_lib.plans import Plan
-    from course_lib.run import Run
+    from course_lib.rounds.run import Run
 
 Source: TypeAlias = "Run | Plan | pd.DataFrame"
 Holds: TypeAlias = Sequence[int] | Mapping[str, int]
@@ -41,7 +41,7 @@ def diagram(
 
 def _arrows(source: Source, holds: Holds, at_round: int | None, weights: int) -> list[Arrow]:
     from course_lib.plans import Plan
-    from course_lib.run import Run
+    from course_lib.rounds.run import Run
 
     if isinstance(source, Plan):
         return _planned(source, len(holds), weights)

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from course_lib.data import Dataset
-from course_lib.exchange import balanced_hosts
-from course_lib.fleet import Attendance
+from course_lib.federated.fleet import Attendance
+from course_lib.federated.strategy import Strategy
 from course_lib.learning import keys
 from course_lib.learning.sgd import steps_an_epoch
 from course_lib.plans import Plan
-from course_lib.strategy import Strategy
+from course_lib.rounds.exchange import balanced_hosts
 
 # The indices of the training examples that each client holds.
 Partition = Sequence[np.ndarray | Sequence[int]]

@@ -1,35 +1,15 @@
-"""The course's models, each sized from the data set's shape.
+"""Models of images and tables, each sized from the data set's shape.
 
 None but `normalised`, which is for FedBN, has BatchNorm: its statistics leak between examples, differ between clients and
 rule out per-example gradients.
 """
 
-from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass
 from functools import partial
 from math import prod
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from course_lib import seeds, text_models
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A model still to be sized: `make(shape, classes)` returns the `nn.Module` for examples of that shape."""
-
-    name: str
-    make: Callable[[Shape, int], nn.Module]
-
-    def build(self, shape: Shape, classes: int, seed: int = 0) -> nn.Module:
-        """Return the model with initial weights drawn from `seed` alone; the global generator is left as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds.seed(seed))
-            return self.make(tuple(shape), classes)
+from course_lib.models.spec import ModelSpec, Shape
 
 
 def logistic() -> ModelSpec:
@@ -57,52 +37,6 @@ def cnn() -> ModelSpec:
 def normalised(width: int = 64) -> ModelSpec:
     """One hidden layer with BatchNorm before it and in it, for `federated.personalisation.FedBN`."""
     return ModelSpec("normalised", partial(_normalised, width=width))
-
-
-def causal(width: int = 16, hidden: int = 64) -> ModelSpec:
-    """A small causal convolutional net that scores the next character: 23,605 weights for the keyboard data set.
-
-    `width`: numbers that stand for a character. Learning rates near 0.1 suit it at batch 10.
-    """
-    if width < 1 or hidden < 1:
-        raise ValueError(f"width={width} and hidden={hidden} must be at least 1, for example 16 and 64")
-    return ModelSpec("causal", partial(text_models.causal, width=width, hidden=hidden))
-
-
-def check_output(model: nn.Module, shape: Shape, classes: int, *, batch_norm: bool = False) -> None:
-    """Raise ValueError unless `model` has weights and turns a batch `(2, *shape)` into scores `(2, classes)`.
-
-    `batch_norm`: whether BatchNorm is allowed.
-    """
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(f"{type(model).__name__} has no weights to train: give it at least one layer with parameters")
-    for name, parameter in model.named_parameters():
-        if parameter.dtype != torch.float32:
-            raise ValueError(
-                f"{type(model).__name__}: {name} is {parameter.dtype}, but weights travel as torch.float32: call model.float()"
-            )
-    sparse = [name for name, layer in model.named_modules() if getattr(layer, "sparse", False)]
-    if sparse:
-        raise ValueError(
-            f"{type(model).__name__}: layer {sparse[0]} makes sparse gradients: build it with sparse=False"
-        )
-    normed = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    if normed and not batch_norm:
-        raise ValueError(
-            f"{type(model).__name__} holds a {type(normed[0]).__name__}, whose running statistics are not weights and "
-            "would differ between workers: use GroupNorm or LayerNorm, or keep them with their client by FedBN"
-        )
-    try:
-        with torch.no_grad():
-            scores = deepcopy(model).eval()(torch.zeros(2, *shape))  # a copy: BatchNorm would count the zeros
-    except RuntimeError as error:
-        raise ValueError(f"{type(model).__name__} does not accept examples of shape {shape}: {error}") from error
-    if not isinstance(scores, Tensor) or scores.shape != (2, classes):
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ValueError(
-            f"{type(model).__name__} returns {got} for a batch of 2, but the data has {classes} classes: "
-            f"make its last layer return (batch, {classes})"
-        )
 
 
 def _logistic(shape: Shape, classes: int) -> nn.Module:

@@ -3,8 +3,8 @@
 from collections.abc import Container, Sequence
 from typing import Any
 
-from course_lib.exchange import NOT_FINITE, Answers, Wire
-from course_lib.fleet import Attendance
+from course_lib.federated.fleet import Attendance
+from course_lib.rounds.exchange import NOT_FINITE, Answers, Wire
 
 _NAMED = 5  # clients that a warning names
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from course_lib.cluster.traffic import Recorder
 from course_lib.data import Dataset
-from course_lib.exchange import is_finite, is_like
+from course_lib.federated.strategy import LocalWork, State
 from course_lib.learning import keys, sgd
-from course_lib.preparation import Job, local_steps
-from course_lib.strategy import LocalWork, State
+from course_lib.rounds.exchange import is_finite, is_like
+from course_lib.rounds.preparation import Job, local_steps
 
 
 class Participants:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from course_lib.data import Dataset
+from course_lib.federated.stage import State
 from course_lib.learning import evaluation, sgd
 
-# Named vectors that a client or the server keeps from round to round. Nobody else sees them.
-State = dict[str, Tensor]
+__all__ = ["LocalWork", "State", "Strategy"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class LocalWork:
             self.model, self.shard.x, self.shard.y, self.rate, self.batch_size, self.first_step, self.steps, self.key,
             correction,
         )  # fmt: skip
+
+    def gradient(self, theta: Tensor) -> Tensor:
+        """Return the gradient `(d,)` of the first of the steps' batches at the weights `theta: (d,)`; no step is taken."""
+        self.model.theta.copy_(theta)
+        return sgd.batch_gradient(self.model, self.shard.x, self.shard.y, self.batch_size, self.first_step, self.key)
 
     def loss(self, theta: Tensor) -> float:
         """Return the mean cross-entropy (nats) of the weights `theta: (d,)` on all of the client's examples."""
@@ -103,3 +109,16 @@ class Strategy:
     def personal(self, received: Tensor, state: State, work: LocalWork) -> Tensor:
         """Return the weights `(d,)` that a client uses in the end, from the server's last message: here, what it says."""
         return received
+
+
+@dataclass(frozen=True)
+class OneStep(Strategy):
+    """What travels when a round is a single step: the gradient itself, and the server takes the step, at the rate of the plan."""
+
+    rate: float = 0.1
+
+    def client(self, received: Tensor, state: State, work: LocalWork) -> tuple[Tensor, State]:
+        return work.gradient(received), {}
+
+    def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
+        return torch.add(theta, mean, alpha=-self.rate), server

@@ -12,7 +12,9 @@ from torch import Tensor
 from course_lib import cluster
 from course_lib.cluster.traffic import Channel, Recorder
 from course_lib.data import Dataset
-from course_lib.exchange import (
+from course_lib.federated.fleet import Attendance
+from course_lib.learning import evaluation, sgd
+from course_lib.rounds.exchange import (
     NOT_FINITE,
     SERVER,
     Answers,
@@ -22,13 +24,11 @@ from course_lib.exchange import (
     finish,
     through_server,
 )  # fmt: skip
-from course_lib.fleet import Attendance
-from course_lib.learning import evaluation, sgd
-from course_lib.notes import Notes
-from course_lib.participant import Participants
-from course_lib.pooling import concatenated, deal, pool
-from course_lib.preparation import Job, local_steps
-from course_lib.run import WorkerLog
+from course_lib.rounds.notes import Notes
+from course_lib.rounds.participants import Participants
+from course_lib.rounds.pooling import concatenated, deal, pool
+from course_lib.rounds.preparation import Job, local_steps
+from course_lib.rounds.run import WorkerLog
 
 
 @dataclass

@@ -1,7 +1,4 @@
-"""THE loop: a plan in, a run out.
-
-It runs in one process, in local worker processes and under torchrun, with the same result for the same seed.
-"""
+"""A plan in, a run out: what is settled first, and which processes then carry it out."""
 
 import os
 import threading
@@ -13,18 +10,16 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from course_lib import cluster, preparation
+from course_lib import cluster
 from course_lib.data import Dataset
-from course_lib.exchange import DivergedError
 from course_lib.learning import keys
-from course_lib.loop import Holdings, work
 from course_lib.models import ModelSpec, check_output
 from course_lib.plans import Plan
-from course_lib.preparation import Job, Partition
-from course_lib.run import Run, WorkerLog, assemble
-
-__all__ = ["DivergedError", "Run", "fit"]
-
+from course_lib.rounds import preparation
+from course_lib.rounds.exchange import DivergedError
+from course_lib.rounds.preparation import Job, Partition
+from course_lib.rounds.process import Holdings, work
+from course_lib.rounds.run import Run, WorkerLog, assemble
 
 _one_run = threading.RLock()
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from course_lib.data import Dataset
-from course_lib.exchange import SERVER, Wire, finish
 from course_lib.learning import keys
+from course_lib.rounds.exchange import SERVER, Wire, finish
 
 
 def pool(wire: Wire, held: dict[int, Dataset]) -> dict[int, Dataset]:

@@ -1,0 +1,75 @@
+"""A stage of a message's way: what a client does to it before it leaves, and what the server does when it has come.
+
+Strategy, attack, privacy, compression and secure aggregation are such stages. A round is the list of them (`Plan.stages`), which
+a client goes through from first to last and the server back, and the loop knows none of them by name.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+# Named vectors that a client or the server keeps from round to round. Nobody else sees them.
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A stage's turn in a round, counted from 0, of the run with this seed; `cohort`: how many clients were asked."""
+
+    round_index: int
+    seed: int
+    cohort: int
+
+
+@dataclass(frozen=True)
+class Total:
+    """What the server has after a round: `mean: (m,)` of `count` messages that weigh `weight` together, in a cohort that was
+    expected to be of `expected` clients."""
+
+    mean: Tensor
+    count: int
+    weight: float
+    expected: float
+
+
+class Stage:
+    """A stage that changes nothing; a real one is a frozen dataclass of settings that overrides what it does.
+
+    `together`: the clients whose messages it makes jointly, each from all of theirs; one process hosts them.
+    `alike`: whether every client must count alike in the mean, whatever it holds.
+    `counts_empty`: whether a round in which no message came is a step like any other.
+    """
+
+    together: ClassVar[Collection[int]] = ()
+    alike: ClassVar[bool] = False
+    counts_empty: ClassVar[bool] = False
+
+    def size(self, values: int) -> int:
+        """Return how many numbers it makes of a message of `values` numbers."""
+        return values
+
+    def blank(self, values: int) -> Tensor | None:
+        """Return what a message looks like on the wire, if not as a vector of `size(values)` float32."""
+        return None
+
+    def client(self, vector: Tensor, client: int, state: State, turn: Turn) -> tuple[Any, State]:
+        """Return a client's message made from `vector: (m,)`, and what the client remembers of it (`state` is {} at first)."""
+        return vector, state
+
+    def colluders(self, vectors: Mapping[int, Tensor], turn: Turn) -> Mapping[int, Any]:
+        """Return the messages of the clients in `together` that take part in the round, made from all their vectors."""
+        return vectors
+
+    def read(self, message: Tensor, values: int) -> Tensor:
+        """Return the vector `(values,)` that a message stands for, as far as the server can see it."""
+        return message
+
+    def server_start(self) -> State:
+        """Return what the server remembers before the first round."""
+        return {}
+
+    def server(self, total: Total, state: State, turn: Turn) -> tuple[Tensor, State]:
+        """Return what the server makes of the mean `(m,)` of all messages, and what it remembers."""
+        return total.mean, state
