@@ -4,15 +4,16 @@ Where is the data (`data`), how long does each side work alone (`local_steps` or
 (`exchange`), and who takes part (`participation`). `rounds.fit` carries any plan out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from torch import Tensor
-
 from course_lib.compression import Compression
+from course_lib.federated.faults import Fault, Faults
 from course_lib.federated.fleet import Fleet
-from course_lib.federated.strategy import Strategy
+from course_lib.federated.packing import Packed
+from course_lib.federated.stage import Stage
+from course_lib.federated.strategy import OneStep, Strategy
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Plan:
     compression: Compression | None = None
     fleet: Fleet | None = None
     required: int = 1
-    faults: Mapping[int, Callable[[Tensor, int], Any]] | None = None
+    faults: Mapping[int, Fault] | None = None
 
     def __post_init__(self) -> None:
         for name in ("rounds", "local_steps", "local_epochs", "batch_size", "required"):
@@ -81,6 +82,23 @@ class Plan:
             )
         if self.exchange == "none" and self.data != "pooled":
             raise ValueError("exchange='none' needs data='pooled': one machine trains on everything")
+
+    @property
+    def way(self) -> Strategy:
+        """The strategy; without one, the step that the server takes with a gradient, or the mean of the updates."""
+        if self.strategy is not None:
+            return self.strategy
+        return OneStep(self.learning_rate) if self.sends == "gradient" else Strategy()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What happens to a message on its way, in the order in which a client sees to it."""
+        found: list[Stage] = []
+        if self.faults:
+            found.append(Faults(self.faults))
+        if self.compression:
+            found.append(Packed(self.compression))
+        return tuple(found)
 
     @property
     def sends(self) -> Literal["gradient", "update"]:

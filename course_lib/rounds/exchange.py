@@ -15,6 +15,7 @@ from torch import Tensor
 
 from course_lib.aggregation import RunningMean
 from course_lib.cluster.traffic import Channel, Expected, Handle, Recorder
+from course_lib.federated.pipeline import is_like
 
 SERVER = "server"
 
@@ -166,11 +167,6 @@ def _sound(message: Any, blank: Tensor) -> tuple[Tensor, str]:
         found = "x".join(map(str, message.shape))[:60] or "a single value"
         return torch.zeros_like(blank), f": {found} of {message.dtype}, not {blank.numel()} of {blank.dtype}"
     return message, ""
-
-
-def is_like(message: Any, blank: Tensor) -> bool:
-    """Return whether this is a tensor of the shape and type of `blank`."""
-    return isinstance(message, Tensor) and (message.shape, message.dtype) == (blank.shape, blank.dtype)
 
 
 def is_finite(vector: Tensor) -> bool:

@@ -8,9 +8,11 @@ from torch import Tensor
 
 from course_lib.cluster.traffic import Recorder
 from course_lib.data import Dataset
-from course_lib.federated.strategy import LocalWork, State
+from course_lib.federated.pipeline import Pipeline, States, is_like
+from course_lib.federated.stage import Turn
+from course_lib.federated.strategy import LocalWork
 from course_lib.learning import keys, sgd
-from course_lib.rounds.exchange import is_finite, is_like
+from course_lib.rounds.exchange import is_finite
 from course_lib.rounds.preparation import Job, local_steps
 
 
@@ -19,47 +21,41 @@ class Participants:
 
     def __init__(self, job: Job, model: sgd.FlatModel, recorder: Recorder) -> None:
         self.job, self.plan, self.model, self.recorder = job, job.plan, model, recorder
+        self.pipeline = Pipeline(self.plan.way, self.plan.stages, model.theta.numel())
         self.shards: Mapping[int, Dataset] = {}
-        self.states: dict[int, State] = {}
-        self._residuals: dict[int, Tensor | None] = {}
+        self.states: dict[int, States] = {}
         # What those who sent a message in this round will remember, once the server has used it.
-        self._proposed: dict[int, tuple[State, Tensor | None]] = {}
-        weights = model.theta.numel()
-        self.values = self.plan.strategy.message_size(weights) if self.plan.strategy else weights
-        packing = self.plan.compression
-        # What a message looks like on its way: the server gets ready for it before it comes.
-        self._unpacked = torch.zeros(self.values)
-        self.blank = torch.zeros(packing.size(self.values), dtype=torch.uint8) if packing else self._unpacked
+        self._proposed: dict[int, States] = {}
+        # Messages of this round that were made together with another's.
+        self._made: dict[int, tuple[Any, States]] = {}
 
-    def message(self, participant: int, received: Tensor, round_index: int, share: float = 1.0) -> Any:
-        """Return what a participant sends after its part in a round, in which it takes `share` of its local steps.
+    def message(self, participant: int, received: Tensor, round_index: int, shares: Mapping[int, float]) -> Any:
+        """Return what a participant sends after its part in a round; `shares`: of its local steps, for each who takes part.
 
         What it remembers of the round is only proposed: `settle` makes it so.
         """
         with self.recorder.phase("computing"):
-            vector, state = self._vector(participant, received, round_index, share)
-            message: Any = vector
-            fault = (self.plan.faults or {}).get(participant)
-            if fault is not None:
-                message = fault(message, round_index + 1)
-            packing, lost = self.plan.compression, None
-            if packing is not None and is_like(message, self._unpacked):
-                message, lost = packing.pack(message, self._residuals.get(participant))
+            if participant not in self._made:
+                together = self.pipeline.together
+                group = [one for one in shares if one in together] if participant in together else [participant]
+                states = {one: self.states.get(one, self.pipeline.fresh) for one in group}
+                works = {one: self.work(one, round_index, shares[one]) for one in group}
+                self._made |= self.pipeline.messages(received, states, works, self.turn(round_index))
+            message, states = self._made.pop(participant)
             # The sender can tell as well as the server whether a message is of use, so the server need not say.
-            if (state or lost is not None) and is_like(message, self.blank) and is_finite(self.unpack(message)):
-                self._proposed[participant] = state, lost
+            if any(states) and is_like(message, self.pipeline.blank) and is_finite(self.pipeline.unpacked(message)):
+                self._proposed[participant] = states
             return message
+
+    def turn(self, round_index: int) -> Turn:
+        """Return what a stage is told of a round."""
+        return Turn(round_index, self.job.seed, len(self.job.attendance[round_index].asked))
 
     def settle(self, *, used: bool) -> None:
         """End a round: what was proposed counts if the server has used the round's sound messages, else it is forgotten."""
         if used:
-            for participant, (state, lost) in self._proposed.items():
-                self.states[participant], self._residuals[participant] = state, lost
+            self.states |= self._proposed
         self._proposed = {}
-
-    def unpack(self, message: Tensor) -> Tensor:
-        """Return the vector `(m,)` that a message on the wire stands for."""
-        return self.plan.compression.unpack(message, self.values) if self.plan.compression else message
 
     def personal(self, participant: int, received: Tensor) -> Tensor:
         """Return the weights `(d,)` that a client uses in the end, from the server's last message."""
@@ -67,7 +63,8 @@ class Participants:
             return received
         with self.recorder.phase("computing"):
             work = self.work(participant, self.plan.rounds, 1.0)
-            return self.plan.strategy.personal(received, self.states.get(participant, {}), work)
+            state = self.states.get(participant, self.pipeline.fresh)[0]
+            return self.pipeline.strategy.personal(received, state, work)
 
     def work(self, participant: int, round_index: int, share: float) -> LocalWork:
         """Return a participant's work in a round, seeded so that it is the same wherever the participant is hosted."""
@@ -86,21 +83,11 @@ class Participants:
         batch = self.plan.batch_size or size
         steps = local_steps(self.plan, size)
         per_epoch = sgd.steps_an_epoch(size, batch)
-        if self.plan.strategy is not None and self.plan.strategy.by_examples:
+        if self.pipeline.alike:
+            return 1.0
+        if self.pipeline.strategy.by_examples:
             return steps * size / per_epoch  # what a round goes through on average
         first_step = round_index * steps
         # The last batch of each epoch that ends in these steps lacks some.
         ends = (first_step + steps) // per_epoch - first_step // per_epoch
         return steps * batch - ends * (per_epoch * batch - size)
-
-    def _vector(self, participant: int, received: Tensor, round_index: int, share: float) -> tuple[Tensor, State]:
-        """Return the gradient, what the local steps changed, or what the strategy makes of them; and what to remember."""
-        work = self.work(participant, round_index, share)
-        if self.plan.strategy is not None:
-            state = self.states.get(participant, {})
-            return self.plan.strategy.client(received, state, work)
-        if self.plan.sends == "gradient":
-            self.model.theta.copy_(received)
-            shard = work.shard
-            return sgd.batch_gradient(self.model, shard.x, shard.y, work.batch_size, work.first_step, work.key), {}
-        return work.train(received), {}

@@ -13,6 +13,7 @@ from course_lib import cluster
 from course_lib.cluster.traffic import Channel, Recorder
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
+from course_lib.federated.stage import Total
 from course_lib.learning import evaluation, sgd
 from course_lib.rounds.exchange import (
     NOT_FINITE,
@@ -67,8 +68,8 @@ class _Process:
         self.wire = Wire(self.recorder, channel, rank, job.hosts, "client" if job.plan.data == "stays" else "worker")
         self.world, self.is_server = world, rank == 0
         self.participants = Participants(job, self.model, self.recorder)
-        strategy = self.plan.strategy
-        self.server_state = strategy.server_start(self.model.theta) if strategy else {}
+        self.pipeline = self.participants.pipeline
+        self.server_states = self.pipeline.server_start(self.model.theta)
         simulated = 0.0 if self.plan.exchange == "server" else float("nan")
         self.notes = Notes(self.wire, simulated, self.plan.faults or ())
         self.checkpoints: list[dict[str, Any]] = []
@@ -99,23 +100,26 @@ class _Process:
             return self._round_with_server(theta, round_index, now)
 
         def train(participant: int, start: Tensor) -> Tensor:
-            return self.participants.message(participant, start, round_index)
+            message: Tensor = self.participants.message(participant, start, round_index, now.work)
+            return message
 
         if self.plan.exchange == "all-reduce":
             weights = [self.participants.examples(participant, round_index) for participant in now.asked]
-            return self._step(theta, all_reduce_mean(self.wire, theta, weights, self.plan.sends, train))
-        return self._step(theta, train(0, theta))
+            mean = all_reduce_mean(self.wire, theta, weights, self.plan.sends, train)
+        else:
+            mean = train(0, theta)
+        return self.pipeline.strategy.server(theta, mean, {}, 1.0)[0]
 
     def _round_with_server(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
-        plan = self.plan
         weights = [
             now.counts.get(client, 1.0) * self.participants.examples(client, round_index)
             for client in range(len(self.job.sizes))
         ]
         answers = through_server(
-            self.wire, self._download(theta), now.asked, {client: weights[client] for client in now.work}, plan.sends,
-            lambda client, received: self.participants.message(client, received, round_index, now.work[client]),
-            self.participants.blank, self._read,
+            self.wire, self.pipeline.download(theta, self.server_states), now.asked,
+            {client: weights[client] for client in now.work}, self.plan.sends,
+            lambda client, received: self.participants.message(client, received, round_index, now.work),
+            self.pipeline.blank, self._read,
         )  # fmt: skip
         enough = self._agree_on_use(now, answers)
         self.participants.settle(used=enough)
@@ -126,20 +130,17 @@ class _Process:
             self._check_divergence(answers)
         if not enough or answers.mean is None:
             return theta
-        if plan.strategy is None:
-            return self._step(theta, answers.mean)
         used = sum(weights[client] for client in now.work if client not in answers.left_out)
-        theta, self.server_state = plan.strategy.server(theta, answers.mean, self.server_state, used / sum(weights))
+        total = Total(answers.mean, answers.count, used, self.plan.participation * len(weights))
+        theta, self.server_states = self.pipeline.server(
+            theta, total, self.server_states, used / sum(weights), self.participants.turn(round_index)
+        )
         return theta
 
     def _read(self, client: int, message: Tensor) -> Tensor:
         """Return the vector that the server averages, from a client's message on the wire."""
-        vector, plan = self.participants.unpack(message), self.plan
-        if plan.strategy is None:
-            return vector
-        return plan.strategy.read(
-            vector, self.server_state, local_steps(plan, self.job.sizes[client]), plan.learning_rate
-        )
+        steps = local_steps(self.plan, self.job.sizes[client])
+        return self.pipeline.read(message, self.server_states, steps, self.plan.learning_rate)
 
     def _agree_on_use(self, now: Attendance, answers: Answers | None) -> bool:
         """Return whether the round counts, on the server and where clients wait for it to remember what they did.
@@ -160,12 +161,6 @@ class _Process:
         """Send the server's decision to other processes."""
         said = torch.tensor([yes], dtype=torch.uint8)
         finish([self.wire.post(said, process, "control", SERVER, f"process {process}") for process in processes])
-
-    def _step(self, theta: Tensor, mean: Tensor) -> Tensor:
-        return torch.add(theta, mean, alpha=-self.plan.learning_rate) if self.plan.sends == "gradient" else theta + mean
-
-    def _download(self, theta: Tensor) -> Tensor:
-        return self.plan.strategy.download(theta, self.server_state) if self.plan.strategy else theta
 
     def _check_divergence(self, answers: Answers) -> None:
         """Raise DivergedError where not even one of the clients that work as they should sent finite numbers."""
@@ -206,7 +201,7 @@ class _Process:
 
     def _judged(self, theta: Tensor, dataset: Dataset | None) -> tuple[float, float]:
         """Return accuracy and loss of these weights; NaN without a data set, or where nobody uses the server's model."""
-        if dataset is None or not (self.plan.strategy is None or self.plan.strategy.one_model):
+        if dataset is None or not self.pipeline.strategy.one_model:
             return float("nan"), float("nan")
         with self.recorder.phase("computing"):
             self.model.theta.copy_(theta)
@@ -227,7 +222,7 @@ class _Process:
         if self.plan.exchange == "server" and self.plan.data == "stays":
             others = range(1, self.world)
             if self.is_server:
-                received = self._download(theta)
+                received = self.pipeline.download(theta, self.server_states)
                 finish(
                     [self.wire.post(received, worker, "evaluation", SERVER, f"process {worker}") for worker in others]
                 )
