@@ -1,14 +1,14 @@
 """Each rule against its definition, computed the slow way, over random inputs."""
 
-import brute_force
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import normal
 from course_lib.aggregation import robust, weighted_mean
+from tests.aggregation import brute_force
+from tests.aggregation.every_rule import normal
 
 seeds, widths = st.integers(0, 10**6), st.integers(1, 6)
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -22,11 +21,6 @@ RULES: dict[str, Callable[[int], "robust.Rule | robust.Mixed"]] = {
     "mixing, then Krum": lambda f: robust.Mixed(robust.NearestNeighbourMixing(f), robust.Krum(f)),
     "mixing, then median": lambda f: robust.Mixed(robust.NearestNeighbourMixing(f), robust.CoordinateMedian(f)),
 }
-
-
-@pytest.fixture(params=list(RULES))
-def make(request: pytest.FixtureRequest) -> Callable[[int], "robust.Rule | robust.Mixed"]:
-    return RULES[request.param]
 
 
 def given_for(rule: "robust.Rule | robust.Mixed", d: int) -> dict[str, Tensor]:
