@@ -15,7 +15,7 @@ from course_lib.aggregation.rule import Rule
 
 @dataclass(frozen=True)
 class Bulyan(Rule):
-    """Bulyan over Krum (El Mhamdi et al. 2018, arXiv 1802.07927, section 4). Stands 4 f + 3 <= n.
+    """Bulyan over Krum (El Mhamdi et al. 2018, arXiv 1802.07927). Stands 4 f + 3 <= n.
 
     An attacker may stay near the honest vectors and yet be far off in one coordinate of many: no distance of whole vectors
     shows it. So Krum chooses theta = n - 2 f vectors, one at a time from those that are left, and each coordinate of the result is

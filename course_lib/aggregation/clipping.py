@@ -11,7 +11,7 @@ from course_lib.aggregation.rule import Rule
 
 @dataclass(frozen=True)
 class NormBounding(Rule):
-    """The mean of vectors shortened to the length `bound` where they are longer (Sun et al. 2019, arXiv 1911.07963, section 4).
+    """The mean of vectors shortened to the length `bound` where they are longer (Sun et al. 2019, arXiv 1911.07963).
 
     It does not tell attackers from others: each moves the result by at most bound / n. Asked for 2 f < n, so that they are
     outnumbered. An infinite bound is the mean. Raises ValueError for a bound that is not positive.

@@ -13,7 +13,7 @@ from course_lib.aggregation.rule import Rule
 
 @dataclass(frozen=True)
 class Krum(Rule):
-    """The one vector with the lowest score (Blanchard et al. 2017, arXiv 1703.02757, section 4). Stands 2 f + 2 < n.
+    """The one vector with the lowest score (Blanchard et al. 2017, arXiv 1703.02757). Stands 2 f + 2 < n.
 
     A vector's score is the sum of its squared distances to the n - f - 2 nearest others: so many are sure to hold an honest
     majority's company, and no attacker far away adds to it.
@@ -32,7 +32,7 @@ class Krum(Rule):
 
 @dataclass(frozen=True)
 class MultiKrum(Rule):
-    """The mean of the `keep` vectors with the lowest scores of Krum (Blanchard et al. 2017, section 4). Stands 2 f + 2 < n.
+    """The mean of the `keep` vectors with the lowest scores of Krum (Blanchard et al. 2017). Stands 2 f + 2 < n.
 
     `keep`: from 1, which is Krum, to n - f - 2 (Damaskinos et al. 2019, "AggregaThor", MLSys); None takes the largest.
     Raises ValueError for what lies outside.

@@ -11,7 +11,7 @@ from course_lib.aggregation.rule import Rule
 
 @dataclass(frozen=True)
 class FLTrust(Rule):
-    """The mean of updates brought to the reference's length, weighted by trust (Cao et al. 2021, arXiv 2012.13995, equation 4).
+    """The mean of updates brought to the reference's length, weighted by trust (Cao et al. 2021, arXiv 2012.13995, algorithm 2).
 
     `reference: (d,)` is the update of the server itself, trained on a small clean data set of its own. Trust is the cosine with it, or
     0 where that is negative. No majority is asked for, but one honest client: f < n. Where nobody is trusted the result is

@@ -37,7 +37,8 @@ def multi_krum(x: Array, f: int, keep: int) -> Array:
 
 
 def bulyan(x: Array, f: int) -> Array:
-    left, chosen = x.copy(), []
+    left = x.copy()
+    chosen: list[Array] = []
     while len(chosen) < len(x) - 2 * f:
         best = min(range(len(left)), key=lambda i: krum_score(i, left, f))
         chosen.append(left[best])

@@ -170,8 +170,8 @@ def test_neutral_settings_are_the_mean(seed: int, n: int, d: int) -> None:
 def test_client_momentum_is_a_mean_of_the_updates_so_far() -> None:
     memory = None
     sent = []
-    for update in ([4.0], [0.0], [8.0]):
-        message, memory = robust.client_momentum(torch.tensor(update), memory, 0.75)
+    for value in (4.0, 0.0, 8.0):
+        message, memory = robust.client_momentum(torch.tensor([value]), memory, 0.75)
         sent.append(message.item())
     assert sent == [4.0, 3.0, 4.25]
     update = torch.tensor([0.1, float("inf")])
