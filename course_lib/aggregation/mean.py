@@ -1,4 +1,4 @@
-"""Many updates `(n, d)` into one `(d,)`."""
+"""The mean of many updates `(n, d)`, weighted."""
 
 from collections.abc import Iterable
 
