@@ -8,12 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from course_lib.adversary.attack import Attack
+from course_lib.adversary.hostile import Hostile
+from course_lib.aggregation.mixing import Mixed
+from course_lib.aggregation.rule import Rule
 from course_lib.compression import Compression
+from course_lib.data import Dataset
 from course_lib.federated.faults import Fault, Faults
 from course_lib.federated.fleet import Fleet
+from course_lib.federated.momentum import ClientMomentum
 from course_lib.federated.packing import Packed
 from course_lib.federated.stage import Stage
 from course_lib.federated.strategy import OneStep, Strategy
+
+# What only a server's messages go through.
+_WITH_A_SERVER = ("strategy", "compression", "fleet", "faults", "client_momentum", "attack", "aggregation")
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,9 @@ class Plan:
     `compression`: how a client's message is made smaller, see `compression`.
     `fleet`: the clients' devices and how reliable they are, see `federated.participation`.
     `required`: a round with fewer usable messages than this is skipped.
+    `client_momentum`: each client sends a running mean of its updates, so much of it from before, see `federated.momentum`.
+    `attack`: clients that poison their data or craft what they send, see `adversary.poisoning`.
+    `aggregation`: a rule that stands attackers instead of the mean, see `aggregation.robust`; every message then counts alike.
     `faults`: for some clients, `fault(message, round)` returns what the client sends instead of its message: anything.
     Raises ValueError, naming the value, for settings that make no sense.
     """
@@ -52,6 +64,9 @@ class Plan:
     fleet: Fleet | None = None
     required: int = 1
     faults: Mapping[int, Fault] | None = None
+    client_momentum: float = 0.0
+    attack: Attack | None = None
+    aggregation: Rule | Mixed | None = None
 
     def __post_init__(self) -> None:
         for name in ("rounds", "local_steps", "local_epochs", "batch_size", "required"):
@@ -72,13 +87,20 @@ class Plan:
                 f"participation={self.participation} needs exchange='server': in an {self.exchange!r} exchange "
                 "everyone takes part"
             )
-        for name in ("strategy", "compression", "fleet", "faults"):
+        for name in _WITH_A_SERVER:
             if getattr(self, name) and self.exchange != "server":
                 raise ValueError(f"{name}={getattr(self, name)!r} needs exchange='server', not {self.exchange!r}")
         if self.compression and type(self.strategy or Strategy()).message_size is not Strategy.message_size:
             raise ValueError(
                 f"compression={self.compression!r} packs plain updates, but with {self.strategy!r} clients send more or less "
                 "than that: use one or the other"
+            )
+        if not 0 <= self.client_momentum < 1:
+            raise ValueError(f"client_momentum={self.client_momentum} must lie in [0, 1), for example 0.9")
+        if self.aggregation is not None and self.strategy is not None and self.strategy.by_examples:
+            raise ValueError(
+                f"aggregation={self.aggregation!r} gives every client the same say, but {self.strategy!r} keeps a mean by examples: "
+                "use one or the other"
             )
         if self.exchange == "none" and self.data != "pooled":
             raise ValueError("exchange='none' needs data='pooled': one machine trains on everything")
@@ -94,11 +116,19 @@ class Plan:
     def stages(self) -> tuple[Stage, ...]:
         """What happens to a message on its way, in the order in which a client sees to it."""
         found: list[Stage] = []
+        if self.client_momentum:
+            found.append(ClientMomentum(self.client_momentum))
+        if self.attack:
+            found.append(Hostile(self.attack))
         if self.faults:
             found.append(Faults(self.faults))
         if self.compression:
             found.append(Packed(self.compression))
         return tuple(found)
+
+    def learned_from(self, shard: Dataset, client: int, seed: int) -> Dataset:
+        """Return what a client trains on, of what it holds: for most, all of it as it is."""
+        return self.attack.poison(shard, client, seed) if self.attack else shard
 
     @property
     def sends(self) -> Literal["gradient", "update"]:

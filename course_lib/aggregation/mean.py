@@ -12,14 +12,16 @@ class RunningMean:
     It sums in double precision, so the rounding of a sum of float32 updates does not grow with their number.
     """
 
-    def __init__(self, size: int) -> None:
-        self._sum = torch.zeros(size, dtype=torch.float64)
+    def __init__(self) -> None:
+        self._sum = torch.zeros(0, dtype=torch.float64)
         self._weight = 0.0
 
     def add(self, update: Tensor, weight: float) -> None:
         """Add one update `(d,)`, which counts `weight` times. Raises ValueError for a weight that is not positive."""
         if not weight > 0:
             raise ValueError(f"weight={weight} must be above 0: leave out a client that saw no example")
+        if not self._weight:
+            self._sum = torch.zeros(update.shape, dtype=torch.float64)
         self._sum.add_(update, alpha=weight)
         self._weight += weight
 
@@ -36,10 +38,7 @@ def weighted_mean(updates: Iterable[Tensor], weights: Iterable[float]) -> Tensor
     With weights = examples seen this is the server's step of FedAvg (McMahan et al. 2017, arXiv 1602.05629, algorithm 1).
     Raises ValueError for no updates, a weight that is not positive, or different lengths.
     """
-    total: RunningMean | None = None
+    total = RunningMean()
     for update, weight in zip(updates, weights, strict=True):
-        total = total or RunningMean(update.numel())
         total.add(update, weight)
-    if total is None:
-        raise ValueError("the mean of no updates is not defined: pass at least one")
     return total.mean()

@@ -1,6 +1,7 @@
 """What the robust rules share: how many attackers of how many clients, and a look at what came in."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -55,6 +56,22 @@ class Rule(ABC):
                 "those vectors out"
             )
         return rows
+
+
+class Gathered:
+    """A round's vectors, kept until the rule makes one of them; it is filled like a `RunningMean`, and weights do not count."""
+
+    def __init__(self, rule: Any, given: Mapping[str, Any]) -> None:
+        self._rule, self._given = rule, given
+        self._vectors: list[Tensor] = []
+
+    def add(self, update: Tensor, weight: float) -> None:
+        """Add one update `(d,)`."""
+        self._vectors.append(update.clone())
+
+    def mean(self) -> Tensor:
+        """Return the rule's result `(d,)`. Raises ValueError for what the rule refuses."""
+        return self._rule(torch.stack(self._vectors), **self._given)
 
 
 def refuse_too_few(rule: Any, n: int) -> None:

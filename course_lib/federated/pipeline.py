@@ -25,11 +25,14 @@ class Pipeline:
             values = self._before[-1].numel()
             blank = stage.blank(values)
             self._before.append(torch.zeros(stage.size(values)) if blank is None else blank)
-        self.blank = self._before[-1]
+        self.blank, self.values = self._before[-1], self._before[0].numel()
         self.fresh: States = ({},) * (1 + len(self.stages))
-        self.together = frozenset[int]().union(*(stage.together for stage in self.stages))
         self.alike = any(stage.alike for stage in self.stages)
         self.counts_empty = any(stage.counts_empty for stage in self.stages)
+
+    def acts_jointly(self, client: int) -> bool:
+        """Return whether a client's message is made together with those of others: one process must host them all."""
+        return any(client in stage.together for stage in self.stages)
 
     def messages(
         self, received: Tensor, states: Mapping[int, States], works: Mapping[int, LocalWork], turn: Turn

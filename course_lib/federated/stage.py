@@ -16,7 +16,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Turn:
-    """A stage's turn in a round, counted from 0, of the run with this seed; `cohort`: how many clients were asked."""
+    """A stage's turn in a round, counted from 0, of the run with this seed; `cohort`: how many clients are to answer."""
 
     round_index: int
     seed: int

@@ -7,7 +7,7 @@ therefore the same on any number of processes, and sums are taken in participant
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,13 @@ class Answers:
     mean: Tensor | None
     count: int
     left_out: dict[int, str]
+
+
+class Collected(Protocol):
+    """Vectors of a round on their way into one."""
+
+    def add(self, update: Tensor, weight: float) -> None: ...
+    def mean(self) -> Tensor: ...
 
 
 class DivergedError(ArithmeticError):
@@ -100,13 +107,13 @@ def balanced_hosts(cohorts: Sequence[Sequence[int]], load: Sequence[int], worker
 
 def through_server(
     wire: Wire, download: Tensor, cohort: Sequence[int], weights: Mapping[int, float], kind: str, train: Train,
-    blank: Tensor, decode: Decode,
+    blank: Tensor, decode: Decode, aggregate: Callable[[], Collected], enough: int,
 ) -> Answers | None:  # fmt: skip
     """Run one round of a star: the server sends `download` to the cohort, and averages what those in `weights` answer.
 
     `train(client, download)` returns a hosted client's message, which should be like `blank`; `decode(client, message)` turns
-    it into the vector that is averaged. A message that is missing, of another shape, or not finite is left out. Returns the Answers on
-    the server (process 0), None elsewhere.
+    it into the vector that `aggregate()` takes up. A message that is missing, of another shape, or not finite is left out; where
+    fewer than `enough` are left there is no mean. Returns the Answers on the server (process 0), None elsewhere.
     """
     hosted = [client for client in cohort if wire.hosts[client] == wire.rank]
     pending: list[Handle | None] = []
@@ -140,7 +147,7 @@ def through_server(
     answering = [client for client in cohort if client in weights]
     # While the server's own clients train, the others' messages arrive.
     trained = {client: own(client) for client in answering if client not in expected} if expected else {}
-    total: RunningMean | None = None
+    total = aggregate()
     count, left_out = 0, {}
     for client in answering:
         if client in expected:
@@ -152,11 +159,10 @@ def through_server(
         if remark or not is_finite(vector):
             left_out[client] = remark or NOT_FINITE
             continue
-        total = total or RunningMean(vector.numel())
         total.add(vector, weights[client])
         count += 1
     finish(pending)
-    return Answers(total.mean() if total else None, count, left_out)
+    return Answers(total.mean() if count >= max(enough, 1) else None, count, left_out)
 
 
 def _sound(message: Any, blank: Tensor) -> tuple[Tensor, str]:
@@ -196,7 +202,7 @@ def all_reduce_mean(wire: Wire, theta: Tensor, weights: Sequence[float], kind: s
             pending.append(wire.post(messages[i][slices[j]], wire.hosts[j], kind, wire.name(i), wire.name(j)))
     pieces: dict[int, Tensor] = {}
     for j in own:
-        total = RunningMean(slices[j].stop - slices[j].start)
+        total = RunningMean()
         for i in workers:
             total.add(messages[i][slices[j]] if i in messages else parts[i, j].wait(), weights[i])
         pieces[j] = total.mean()

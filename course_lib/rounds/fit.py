@@ -46,6 +46,7 @@ def fit(
     test: Dataset | None = None, seed: int = 0, workers: int = 1, evaluate_every: int = 1,
     stop_at: float | None = None, progress: Callable[[int, int], None] | None = None, keep_payloads: bool = False,
     timeout: float = 60.0, local_tests: Partition | None = None, validation: Dataset | None = None,
+    root: Dataset | None = None,
 ) -> Run:  # fmt: skip
     """Carry out `plan` and return the Run.
 
@@ -58,6 +59,8 @@ def fit(
     `progress`: called with (rounds done, rounds). `timeout`: seconds after which a silent worker counts as hung.
     `local_tests`: the indices of the test examples on which each client judges its final model; by default, each takes its
     own training examples.
+
+    `root`: a small clean data set of the server's own, for an `aggregation` that compares with it (FLTrust).
 
     A client's message that is missing, misshapen or not finite is left out of the round, and named in `run.history`; with
     fewer than `plan.required` left the round is skipped. Warns of messages that were not finite, of clients without a fault.
@@ -89,16 +92,16 @@ def fit(
 
     held = [len(indices) for indices in clients]
     sizes = preparation.participant_sizes(plan, held)
-    preparation.check_plan(plan, module, train, sizes, stop_at)
+    preparation.check_plan(plan, module, train, sizes, stop_at, root)
     weights = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     attendance = preparation.attendance(plan, sizes, weights, seed)
     preparation.check_attendance(plan.strategy, attendance)
     hosts = preparation.hosting(plan, held, attendance, workers)
     job = Job(module, plan, seed, sizes, attendance, hosts, evaluate_every, stop_at, keep_payloads)
     given = [Holdings() for _ in range(workers)]
-    given[0].test, given[0].validation = test, validation
+    given[0].root, given[0].test, given[0].validation = root, test, validation
     for client, indices in enumerate(clients):
-        given[hosts[client]].shards[client] = train.subset(indices)
+        given[hosts[client]].shards[client] = plan.learned_from(train.subset(indices), client, seed)
         if test is not None and local_tests is not None:
             given[hosts[client]].local_tests[client] = test.subset(local_tests[client])
 

@@ -15,6 +15,9 @@ from course_lib.learning import keys, sgd
 from course_lib.rounds.exchange import is_finite
 from course_lib.rounds.preparation import Job, local_steps
 
+# Whose data the server's own is, among the participants.
+SERVER_OWN = -1
+
 
 class Participants:
     """The participants of one process, with the raw data and the state of each; they share one model in memory."""
@@ -36,8 +39,8 @@ class Participants:
         """
         with self.recorder.phase("computing"):
             if participant not in self._made:
-                together = self.pipeline.together
-                group = [one for one in shares if one in together] if participant in together else [participant]
+                joint = self.pipeline.acts_jointly(participant)
+                group = [one for one in shares if self.pipeline.acts_jointly(one)] if joint else [participant]
                 states = {one: self.states.get(one, self.pipeline.fresh) for one in group}
                 works = {one: self.work(one, round_index, shares[one]) for one in group}
                 self._made |= self.pipeline.messages(received, states, works, self.turn(round_index))
@@ -49,13 +52,20 @@ class Participants:
 
     def turn(self, round_index: int) -> Turn:
         """Return what a stage is told of a round."""
-        return Turn(round_index, self.job.seed, len(self.job.attendance[round_index].asked))
+        return Turn(round_index, self.job.seed, len(self.job.attendance[round_index].work))
 
     def settle(self, *, used: bool) -> None:
         """End a round: what was proposed counts if the server has used the round's sound messages, else it is forgotten."""
         if used:
             self.states |= self._proposed
         self._proposed = {}
+
+    def of_the_server(self, root: Dataset | None, theta: Tensor, round_index: int) -> Tensor:
+        """Return what the server's own data `root` would change `(d,)`, trained on as a client trains."""
+        assert root is not None  # or the run had been refused
+        self.shards = {**self.shards, SERVER_OWN: root}
+        with self.recorder.phase("computing"):
+            return self.work(SERVER_OWN, round_index, 1.0).train(theta)
 
     def personal(self, participant: int, received: Tensor) -> Tensor:
         """Return the weights `(d,)` that a client uses in the end, from the server's last message."""
@@ -71,7 +81,7 @@ class Participants:
         plan, shard = self.plan, self.shards[participant]
         # For dropout and its like. torch.manual_seed would seed every device, and takes as long as a step or two.
         torch.default_generator.manual_seed(keys.key(self.job.seed, "layers", participant, round_index))
-        steps = local_steps(plan, self.job.sizes[participant])
+        steps = local_steps(plan, len(shard))
         return LocalWork(
             self.model, shard, plan.learning_rate, plan.batch_size, round_index * steps, max(1, round(share * steps)),
             sgd.batch_key(self.job.seed, participant),

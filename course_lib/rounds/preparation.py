@@ -11,6 +11,7 @@ from torch import nn
 
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
+from course_lib.federated.pipeline import Pipeline
 from course_lib.federated.strategy import Strategy
 from course_lib.learning import keys
 from course_lib.learning.sgd import steps_an_epoch
@@ -127,7 +128,7 @@ def check(
 
 
 def check_plan(
-    plan: Plan, module: nn.Module, train: Dataset, sizes: Sequence[int], stop_at: float | None
+    plan: Plan, module: nn.Module, train: Dataset, sizes: Sequence[int], stop_at: float | None, root: Dataset | None
 ) -> None:  # fmt: skip
     """Raise ValueError, with the value and the remedy, for a plan that these participants cannot carry out."""
     clients = len(sizes)
@@ -139,10 +140,23 @@ def check_plan(
         raise ValueError(
             f"required={plan.required} messages a round, but there are {clients} clients: every round would be skipped"
         )
-    for client in plan.faults or ():
+    rule = plan.aggregation
+    if rule is not None and rule.least > clients:
+        raise ValueError(
+            f"{rule!r} needs at least {rule.least} messages a round, but there are {clients} clients: count on at most "
+            f"{rule.stands(clients)} attackers, or take another rule"
+        )
+    if rule is not None and ("reference" in rule.needs) != (root is not None):
+        raise ValueError(
+            f"aggregation={rule!r} and root={'None' if root is None else 'a data set'}: FLTrust compares with an update from the "
+            "server's own data, and no other rule does: pass root=... to rounds.fit with it, and only with it"
+        )
+    named = [("faults", client) for client in plan.faults or ()]
+    named += [("attack", client) for client in (plan.attack.clients if plan.attack else ())]
+    for what, client in named:
         if not 0 <= client < clients:
             raise ValueError(
-                f"faults names client {client}, but there are {clients} clients: they go from 0 to {clients - 1}"
+                f"{what} names client {client}, but there are {clients} clients: they go from 0 to {clients - 1}"
             )
     if plan.strategy is None or not plan.strategy.batch_norm:
         _check_buffers(module, train)
@@ -202,11 +216,9 @@ def attendance(plan: Plan, sizes: Sequence[int], weights: int, seed: int) -> tup
         )  # fmt: skip
     wanted = max(1, round(plan.participation * len(sizes)))
     steps = [local_steps(plan, size) for size in sizes]
-    strategy = plan.strategy or Strategy()
-    theta = torch.zeros(weights)
-    download = 4 * strategy.download(theta, strategy.server_start(theta)).numel()
-    values = strategy.message_size(weights)
-    upload = plan.compression.size(values) if plan.compression else 4 * values
+    theta, pipeline = torch.zeros(weights), Pipeline(plan.way, plan.stages, weights)
+    download = pipeline.download(theta, pipeline.server_start(theta)).nbytes
+    upload = pipeline.blank.nbytes
     return tuple(
         plan.fleet.attendance(number, wanted, steps, download, upload, seed) for number in range(plan.rounds)
     )  # fmt: skip
@@ -238,5 +250,8 @@ def local_steps(plan: Plan, examples: int) -> int:
 def hosting(plan: Plan, held: Sequence[int], in_round: Sequence[Attendance], workers: int) -> tuple[int, ...]:
     """Return the process that holds each owner's data; process 0 is also the server."""
     if plan.exchange == "server":
-        return tuple(balanced_hosts([list(one.work) for one in in_round], held, workers))
+        hosts = balanced_hosts([list(one.work) for one in in_round], held, workers)
+        # Those who craft their messages together sit where the first of them does.
+        joint = [owner for owner in range(len(held)) if any(owner in stage.together for stage in plan.stages)]
+        return tuple(hosts[joint[0]] if owner in joint else host for owner, host in enumerate(hosts))
     return tuple(owner % workers for owner in range(len(held)))

@@ -10,15 +10,18 @@ import torch
 from torch import Tensor
 
 from course_lib import cluster
+from course_lib.aggregation import RunningMean
+from course_lib.aggregation.rule import Gathered
 from course_lib.cluster.traffic import Channel, Recorder
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
 from course_lib.federated.stage import Total
-from course_lib.learning import evaluation, sgd
+from course_lib.learning import evaluation, keys, sgd
 from course_lib.rounds.exchange import (
     NOT_FINITE,
     SERVER,
     Answers,
+    Collected,
     DivergedError,
     Wire,
     all_reduce_mean,
@@ -34,13 +37,14 @@ from course_lib.rounds.run import WorkerLog
 
 @dataclass
 class Holdings:
-    """The raw data that one process gets: its clients' examples, and on the server the test and validation sets.
+    """The raw data that one process gets: its clients' examples, and on the server its own, the test and the validation set.
 
     `local_tests`: the test examples of each hosted client; a client without any is tested on its own examples.
     """
 
     shards: dict[int, Dataset] = field(default_factory=dict)
     local_tests: dict[int, Dataset] = field(default_factory=dict)
+    root: Dataset | None = None
     test: Dataset | None = None
     validation: Dataset | None = None
 
@@ -70,6 +74,9 @@ class _Process:
         self.participants = Participants(job, self.model, self.recorder)
         self.pipeline = self.participants.pipeline
         self.server_states = self.pipeline.server_start(self.model.theta)
+        # How many messages make a round count.
+        least = self.plan.aggregation.least if self.plan.aggregation else 1
+        self.enough = 0 if self.pipeline.counts_empty else max(self.plan.required, least)
         simulated = 0.0 if self.plan.exchange == "server" else float("nan")
         self.notes = Notes(self.wire, simulated, self.plan.faults or ())
         self.checkpoints: list[dict[str, Any]] = []
@@ -119,23 +126,36 @@ class _Process:
             self.wire, self.pipeline.download(theta, self.server_states), now.asked,
             {client: weights[client] for client in now.work}, self.plan.sends,
             lambda client, received: self.participants.message(client, received, round_index, now.work),
-            self.pipeline.blank, self._read,
+            self.pipeline.blank, self._read, lambda: self._aggregate(theta, round_index), self.enough,
         )  # fmt: skip
         enough = self._agree_on_use(now, answers)
         self.participants.settle(used=enough)
         if answers is None:
             return theta
         self.notes.add(now, answers, skipped=not enough)
-        if answers.mean is None:
+        if not answers.count:
             self._check_divergence(answers)
-        if not enough or answers.mean is None:
+        if not enough:
             return theta
+        mean = torch.zeros(self.pipeline.values) if answers.mean is None else answers.mean
         used = sum(weights[client] for client in now.work if client not in answers.left_out)
-        total = Total(answers.mean, answers.count, used, self.plan.participation * len(weights))
+        total = Total(mean, answers.count, used, self.plan.participation * len(weights))
         theta, self.server_states = self.pipeline.server(
             theta, total, self.server_states, used / sum(weights), self.participants.turn(round_index)
         )
         return theta
+
+    def _aggregate(self, theta: Tensor, round_index: int) -> Collected:
+        """Return what a round's vectors are put into: a mean, or the plan's rule."""
+        rule = self.plan.aggregation
+        if rule is None:
+            return RunningMean()
+        given: dict[str, Any] = {}
+        if "generator" in rule.needs:
+            given["generator"] = keys.generator(self.job.seed, "aggregation", round_index)
+        if "reference" in rule.needs:
+            given["reference"] = self.participants.of_the_server(self.holdings.root, theta, round_index)
+        return Gathered(rule, given)
 
     def _read(self, client: int, message: Tensor) -> Tensor:
         """Return the vector that the server averages, from a client's message on the wire."""
@@ -147,8 +167,8 @@ class _Process:
 
         Every sound message makes a round count, unless the plan asks for more than one: only then must the server say so.
         """
-        enough = answers.count >= self.plan.required if answers else True
-        if self.plan.required == 1:
+        enough = answers.count >= self.enough if answers else True
+        if self.enough <= 1:
             return enough
         waiting = {self.job.hosts[client] for client in now.work} - {0}
         if self.is_server:

@@ -43,7 +43,7 @@ def test_a_client_with_three_times_the_examples_counts_three_times() -> None:
 
 
 def test_ten_thousand_small_updates_are_not_lost_in_rounding() -> None:
-    total = RunningMean(1)
+    total = RunningMean()
     for _ in range(10_000):
         total.add(torch.tensor([0.1]), 1e-4)
     assert total.mean().item() == pytest.approx(0.1, rel=1e-7)
@@ -53,9 +53,9 @@ def test_a_mean_of_nothing_and_a_weight_of_zero_are_refused() -> None:
     with pytest.raises(ValueError, match="no updates"):
         weighted_mean([], [])
     with pytest.raises(ValueError, match="no updates"):
-        RunningMean(3).mean()
+        RunningMean().mean()
     for weight in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match=f"weight={weight}"):
-            RunningMean(1).add(torch.ones(1), weight)
+            RunningMean().add(torch.ones(1), weight)
     with pytest.raises(ValueError):
         weighted_mean(torch.ones(2, 3), [1.0])
