@@ -7,7 +7,9 @@ from course_lib.privacy.secure_aggregation.settings import Settings
 PAIR_MASK, SEAL = "pair mask", "seal"  # what a key is for
 
 
-def pair_key(settings: Settings, purpose: str, private: bytes, own: int, public: bytes, other: int) -> bytes:
+def pair_key(
+    settings: Settings, purpose: str, private: crypto.PrivateKey, own: int, public: bytes, other: int
+) -> bytes:
     """Return the 32 bytes that clients `own` and `other` share for one purpose; both get the same.
 
     Raises RefusedError, naming `other`, for a public key with which everybody would agree on the same.

@@ -50,8 +50,10 @@ class Client:
     def advertise(self) -> bytes:
         """Return this client's two public keys, 64 bytes: one to seal shares, one to make masks."""
         self._turn("advertise")
-        self._seal_private, self._mask_private = self._source(32), self._source(32)
-        self._advertised = crypto.public_key(self._seal_private) + crypto.public_key(self._mask_private)
+        self._mask_secret = self._source(crypto.KEY_BYTES)
+        self._seal_private = crypto.PrivateKey.from_private_bytes(self._source(crypto.KEY_BYTES))
+        self._mask_private = crypto.PrivateKey.from_private_bytes(self._mask_secret)
+        self._advertised = crypto.public_bytes(self._seal_private) + crypto.public_bytes(self._mask_private)
         return self._advertised
 
     def share(self, keys: Mapping[int, bytes]) -> dict[int, bytes]:
@@ -64,11 +66,11 @@ class Client:
         self._turn("share")
         self._check_keys(keys)
         self._keys = dict(keys)
-        self._seed = self._source(32)
+        self._seed = self._source(crypto.KEY_BYTES)
         points = [client + 1 for client in sorted(keys)]
         dealt = {
             kind: shamir.split(secret, points, self.settings.threshold, self._source)
-            for kind, secret in ((MASK_KEY, self._mask_private), (SELF_MASK, self._seed))
+            for kind, secret in ((MASK_KEY, self._mask_secret), (SELF_MASK, self._seed))
         }
         messages = {}
         for client in sorted(keys):

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey as PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -32,18 +33,17 @@ def insecure_source(seed: int, client: int, round_index: int = 0) -> Source:
     return random.Random(keys.key(seed, "insecure source", round_index, client)).randbytes
 
 
-def public_key(private: bytes) -> bytes:
-    """Return the 32 bytes that go with a private key of 32 bytes."""
-    return X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+def public_bytes(private: PrivateKey) -> bytes:
+    """Return the 32 bytes that go with a private key, for everybody to see."""
+    return private.public_key().public_bytes_raw()
 
 
-def agree(private: bytes, public: bytes, context: bytes) -> bytes:
+def agree(private: PrivateKey, public: bytes, context: bytes) -> bytes:
     """Return the 32 bytes that both holders of a private key get from the other's public one, for one purpose.
 
     Raises ValueError for a public key with which everybody would agree on the same.
     """
-    shared = X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(public))
-    return derive(shared, context)
+    return derive(private.exchange(X25519PublicKey.from_public_bytes(public)), context)
 
 
 def derive(secret: bytes, context: bytes) -> bytes:

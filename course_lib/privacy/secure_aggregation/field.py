@@ -63,7 +63,7 @@ class Quantiser:
         The weight comes in before the rounding, so at most half a step is lost on each value, whatever the weight.
         Raises ValueError for NaN or infinity: behind a mask the server could not see them, and they have no step.
         """
-        values = vector.detach().cpu().double().numpy()
+        values = vector.detach().cpu().numpy().astype(np.float64)
         if not np.isfinite(values).all():
             spoilt = int((~np.isfinite(values)).sum())
             raise ValueError(

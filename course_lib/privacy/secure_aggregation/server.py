@@ -153,9 +153,10 @@ class Server:
         except shamir.ShareError as error:
             raise WrongShareError(owner, f"dealt shares that give no secret: {error}") from None
 
-    def _remove_pair_masks(self, dropped: int, private: bytes) -> None:
+    def _remove_pair_masks(self, dropped: int, secret: bytes) -> None:
         """Take out the masks that survivors share with a client who dropped out: nobody sent the other halves."""
-        if crypto.public_key(private) != self._keys[dropped][crypto.KEY_BYTES :]:
+        private = crypto.PrivateKey.from_private_bytes(secret)
+        if crypto.public_bytes(private) != self._keys[dropped][crypto.KEY_BYTES :]:
             raise WrongShareError(dropped, "dealt shares of another key than the one that it advertised")
         for survivor in self._masked:
             public = self._keys[survivor][crypto.KEY_BYTES :]

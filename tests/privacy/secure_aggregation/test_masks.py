@@ -55,7 +55,7 @@ def test_what_the_server_sees_of_each_client_is_noise_that_has_nothing_to_do_wit
 def test_no_part_of_the_sum_is_anything_but_noise_before_unmasking(after_masking: ByHand) -> None:
     words = [message.numpy() for message in after_masking.server.seen.values()]
     for part in (words[:2], words[:3], words):  # the whole sum, too: self masks and client 3's pair masks are in it
-        assert looks_uniform(np.sum(part, axis=0, dtype=np.uint32))
+        assert looks_uniform(np.stack(part).sum(axis=0, dtype=np.uint32))
 
 
 def test_a_vector_that_arrives_late_stays_hidden_by_its_self_mask(after_masking: ByHand) -> None:
@@ -79,7 +79,7 @@ def test_the_same_vector_is_masked_anew_in_every_round_and_by_every_source() -> 
 
 
 def test_even_the_same_keys_give_other_masks_in_another_round() -> None:
-    client, other = X25519PrivateKey.generate().private_bytes_raw(), X25519PrivateKey.generate()
+    client, other = X25519PrivateKey.generate(), X25519PrivateKey.generate()
     public = other.public_key().public_bytes_raw()
     keys = {
         crypto.agree(client, public, settings(round_index=round_index).context(purpose, *pair))

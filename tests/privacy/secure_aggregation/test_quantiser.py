@@ -1,5 +1,7 @@
 """Whole numbers instead of real ones: exact to half a step, cut off and counted beyond the bound, refused where they could wrap round."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -107,7 +109,7 @@ def test_settings_that_make_no_grid_are_refused(bound: float, levels: int) -> No
     ],
 )  # fmt: skip
 def test_settings_that_cannot_work_are_refused_with_the_number(changes: dict, match: str) -> None:
-    good = {"clients": (0, 1, 2, 7), "values": 5, "threshold": 3, "quantiser": Quantiser(1.0)}
+    good: dict[str, Any] = {"clients": (0, 1, 2, 7), "values": 5, "threshold": 3, "quantiser": Quantiser(1.0)}
     Settings(**good)
     with pytest.raises(ValueError, match=match):
         Settings(**(good | changes))

@@ -1,5 +1,6 @@
 """The sum is exact for whoever is left, and there is none where too few are."""
 
+from collections.abc import Iterator
 from itertools import combinations, product
 
 import pytest
@@ -13,6 +14,12 @@ from tests.privacy.secure_aggregation.by_hand import COHORT, QUANTISER, vectors
 THRESHOLD = 3
 WEIGHTS = {0: 1, 1: 4, 2: 10, 3: 3, 4: 7}
 DROPS = STAGES[:-1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_workers() -> Iterator[None]:
+    yield
+    cluster.shutdown()
 
 
 def in_the_clear(given: dict[int, Tensor], clients: list[int], weights: dict[int, int]) -> Tensor:
@@ -75,7 +82,7 @@ def test_without_dropouts_secure_aggregation_is_the_plain_sum_to_the_quantisatio
 def test_values_on_the_grid_add_up_to_the_bit() -> None:
     given = {client: (vector * 100).round() / 64 for client, vector in vectors().items()}
     result = secure_sum(given, Quantiser(16.0, 2**11 + 1))  # steps of 1/64
-    assert result.total.tolist() == sum(vector.double() for vector in given.values()).tolist()
+    assert result.total.tolist() == torch.stack(list(given.values())).double().sum(dim=0).tolist()
 
 
 def test_values_beyond_the_bound_are_cut_off_and_their_share_over_the_survivors_is_told() -> None:
@@ -142,18 +149,15 @@ def test_one_client_alone_has_no_sum_to_hide_in(given: dict[int, Tensor]) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [2, 3, 4])
+@pytest.mark.parametrize("workers", [2, 4])
 def test_the_sum_and_all_that_was_sent_are_the_same_between_real_processes(workers: int) -> None:
     drop_after = {1: "share", 3: "mask", 4: "advertise"}
     given = vectors(values=5000) | {5: torch.ones(5000), 6: -torch.ones(5000)}
     here = secure_sum(given, QUANTISER, threshold=4, drop_after=drop_after, insecure_seed=2)
-    try:
-        apart = secure_sum(given, QUANTISER, threshold=4, drop_after=drop_after, insecure_seed=2, workers=workers)
-        assert torch.equal(here.total, apart.total) and here.bytes == apart.bytes
-        assert all(torch.equal(here.seen[client], apart.seen[client]) for client in here.seen)
-        assert (here.survivors, here.weight, here.clipped) == (apart.survivors, apart.weight, apart.clipped)
-        for stage in DROPS:  # each process hears of the end, and ends
-            with pytest.raises(AbortedError, match="of 4 needed"):
-                secure_sum(given, QUANTISER, threshold=4, drop_after=dict.fromkeys(range(4), stage), workers=workers)
-    finally:
-        cluster.shutdown()
+    apart = secure_sum(given, QUANTISER, threshold=4, drop_after=drop_after, insecure_seed=2, workers=workers)
+    assert torch.equal(here.total, apart.total) and here.bytes == apart.bytes
+    assert all(torch.equal(here.seen[client], apart.seen[client]) for client in here.seen)
+    assert (here.survivors, here.weight, here.clipped) == (apart.survivors, apart.weight, apart.clipped)
+    for stage in DROPS:  # each process hears of the end, and ends
+        with pytest.raises(AbortedError, match="of 4 needed"):
+            secure_sum(given, QUANTISER, threshold=4, drop_after=dict.fromkeys(range(4), stage), workers=workers)
