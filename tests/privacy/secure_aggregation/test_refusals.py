@@ -15,7 +15,6 @@ from course_lib.privacy.secure_aggregation import (
     UnexpectedMessageError,
     WrongLengthError,
     WrongShareError,
-    crypto,
 )
 from tests.privacy.secure_aggregation.by_hand import COHORT, ByHand, settings
 
