@@ -42,7 +42,10 @@ DONE = Path(tempfile.gettempdir()) / "unreliable.jsonl"  # the runs of a study t
 CLIENTS, ROUNDS, UPDATES = 100, 20, 400
 GRID, TUNING_SEEDS = (0.1, 0.2, 0.4), (100, 101, 102)
 # Twice as many where five could not tell.
-SEEDS = {part: tuple(range(count)) for part, count in [("lost", 20), ("late", 10), ("packed", 10), ("few", 10), ("sizes", 20)]}
+SEEDS = {
+    part: tuple(range(count))
+    for part, count in [("lost", 20), ("late", 10), ("packed", 10), ("few", 10), ("sizes", 20)]
+}
 BASE = models.mlp((64,))
 SIZES = {"logistic": (models.logistic(), 7_850), "64 hidden": (BASE, 50_890), "2NN": (models.mlp(), 199_210)}
 EVERYONE = plans.fedavg(rounds=ROUNDS, participation=0.2, epochs=1, batch_size=10)

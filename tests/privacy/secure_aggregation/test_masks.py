@@ -86,6 +86,8 @@ def test_even_the_same_keys_give_other_masks_in_another_round() -> None:
         for round_index in (0, 1) for purpose in ("pair mask", "seal") for pair in ((0, 1), (0, 2), (1, 12), (11, 2))
     }  # fmt: skip
     assert len(keys) == 16
+    own = {masks.self_key(settings(round_index=k), bytes(32), client) for k in (0, 1) for client in (1, 2)}
+    assert len(own) == 4
 
 
 def test_both_clients_of_a_pair_have_the_same_key_and_take_its_mask_with_opposite_signs() -> None:
