@@ -1,0 +1,1 @@
+"""What leaks from federated learning, and what it costs to stop it."""
