@@ -1,1 +1,1 @@
-"""What leaks from federated learning, and what it costs to stop it."""
+"""What a private run reveals at most, how it is made private, and how that claim is attacked and checked."""
