@@ -14,7 +14,6 @@ from course_lib.aggregation.robust import (
     FLTrust,
     Krum,
     Mixed,
-    MultiKrum,
     NearestNeighbourMixing,
     NormBounding,
     TrimmedMean,
@@ -52,7 +51,7 @@ def test_neutral_settings_change_nothing_to_the_bit(changes: dict[str, Any]) -> 
 def test_a_rule_that_counts_on_no_attacker_is_the_mean_of_clients_that_count_alike() -> None:
     plan = PLAN.but(rounds=2, local_epochs=None, local_steps=3)  # full batches, so all clients count alike
     mean = theta(fit(plan))
-    for rule in (TrimmedMean(0), NormBounding(0, bound=1e6), MultiKrum(0, chosen=8)):
+    for rule in (TrimmedMean(0), NormBounding(0, bound=1e6)):
         torch.testing.assert_close(theta(fit(plan.but(aggregation=rule))), mean, rtol=0, atol=1e-6)
 
 
@@ -84,7 +83,7 @@ def test_hostile_runs_are_the_same_on_any_number_of_processes(changes: dict[str,
 
 
 def test_the_server_trusts_those_who_agree_with_its_own_data() -> None:
-    train, test = data.load("digits")
+    train, _ = data.load("digits")
     attacked = PLAN.but(attack=Attack((0, 1, 2, 3, 4), model=SignFlip(scale=5.0)), aggregation=FLTrust(5), rounds=8)
     root = train.subset(range(100))
     run = fit(attacked, root=root)
@@ -101,16 +100,16 @@ def test_a_back_door_opens_under_the_mean_and_clean_accuracy_does_not_show_it() 
     door = Backdoor(target=0, share=0.5, size=2)
     run = fit(PLAN.but(attack=Attack((1, 3, 5, 6), data=door), rounds=8))
     found, clean = attack_success(run.model, door, test), attack_success(fit(PLAN).model, door, test)
-    assert found.share > 0.8 > 0.3 > clean.share
+    assert found.share > 0.8
+    assert clean.share < 0.3
     assert run.accuracy > 0.85
 
 
 def test_a_round_with_too_few_messages_for_the_rule_is_skipped() -> None:
-    plan = PLAN.but(
-        rounds=2, aggregation=Krum(2), faults={0: lambda message, number: None, 1: lambda message, number: None}
-    )
-    run = fit(plan)
-    assert run.history["skipped"].sum() == 0  # 6 of 8 are left, and Krum(2) needs 7
+    silent = dict.fromkeys((0, 1), lambda message, number: None if number == 2 else message)
+    skipped = fit(PLAN.but(rounds=2, aggregation=Krum(2), faults=silent), evaluate_every=1)
+    assert skipped.history["skipped"].tolist() == [0, 1]  # 6 of 8 are left, and Krum(2) needs 7
+    assert torch.equal(theta(skipped), theta(fit(PLAN.but(rounds=1, aggregation=Krum(2)))))
 
 
 @pytest.mark.parametrize(
