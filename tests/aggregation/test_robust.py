@@ -200,9 +200,15 @@ def test_a_hundred_updates_of_the_2nn_take_seconds(make) -> None:
     x = torch.randn(100, 199_210, generator=torch.Generator().manual_seed(0))
     x[:20] += 0.5
     given = given_for(rule, x.shape[1])
-    started = time.process_time()  # not the clock on the wall: others work here too
-    result = rule(x, **given)
-    assert time.process_time() - started < 4
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that wait for each other on a busy machine count as work
+    try:
+        started = time.process_time()
+        result = rule(x, **given)
+        seconds = time.process_time() - started
+    finally:
+        torch.set_num_threads(threads)
+    assert seconds < 4
     assert result.shape == (199_210,) and torch.isfinite(result).all()
 
 
