@@ -20,9 +20,19 @@ from course_lib.federated.momentum import ClientMomentum
 from course_lib.federated.packing import Packed
 from course_lib.federated.stage import Stage
 from course_lib.federated.strategy import OneStep, Strategy
+from course_lib.privacy.in_plans import SecureAggregation
 
 # What only a server's messages go through.
-_WITH_A_SERVER = ("strategy", "compression", "fleet", "faults", "client_momentum", "attack", "aggregation")
+_WITH_A_SERVER = (
+    "strategy",
+    "compression",
+    "fleet",
+    "faults",
+    "client_momentum",
+    "attack",
+    "aggregation",
+    "secure_aggregation",
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ class Plan:
     `client_momentum`: each client sends a running mean of its updates, so much of it from before, see `federated.momentum`.
     `attack`: clients that poison their data or craft what they send, see `adversary.poisoning`.
     `aggregation`: a rule that stands attackers instead of the mean, see `aggregation.robust`; every message then counts alike.
+    `secure_aggregation`: the server learns the sum of a round's messages and no single one, see `privacy.secure_aggregation`.
     `faults`: for some clients, `fault(message, round)` returns what the client sends instead of its message: anything.
     Raises ValueError, naming the value, for settings that make no sense.
     """
@@ -67,6 +78,7 @@ class Plan:
     client_momentum: float = 0.0
     attack: Attack | None = None
     aggregation: Rule | Mixed | None = None
+    secure_aggregation: SecureAggregation | None = None
 
     def __post_init__(self) -> None:
         for name in ("rounds", "local_steps", "local_epochs", "batch_size", "required"):
@@ -102,8 +114,24 @@ class Plan:
                 f"aggregation={self.aggregation!r} gives every client the same say, but {self.strategy!r} keeps a mean by examples: "
                 "use one or the other"
             )
+        if self.secure_aggregation is not None:
+            self._check_secure_aggregation()
         if self.exchange == "none" and self.data != "pooled":
             raise ValueError("exchange='none' needs data='pooled': one machine trains on everything")
+
+    def _check_secure_aggregation(self) -> None:
+        for name, why in (
+            ("aggregation", "a rule that stands attackers has to see single messages"),
+            ("compression", "packed messages do not add up"),
+            ("faults", "nobody could tell a message that is none, or leave it out"),
+        ):
+            if getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)!r} does not go with secure_aggregation: {why}")
+        strategy = self.strategy or Strategy()
+        if strategy.by_examples or type(strategy).read is not Strategy.read:
+            raise ValueError(
+                f"strategy={strategy!r} does not go with secure_aggregation: its server reads single messages"
+            )
 
     @property
     def way(self) -> Strategy:

@@ -29,11 +29,13 @@ NOT_FINITE = "NaN or infinity"
 @dataclass(frozen=True)
 class Answers:
     """What the server has after a round: the mean `(d,)` of the messages it could use, if any, from how many clients, and
-    why it left out the others."""
+    why it left out the others. Behind masks: the share of values that were cut off, and why there is no sum, if there is none."""
 
     mean: Tensor | None
     count: int
     left_out: dict[int, str]
+    clipped: float = 0.0
+    aborted: str = ""
 
 
 class Collected(Protocol):

@@ -12,13 +12,14 @@ _NAMED = 5  # clients that a warning names
 class Notes:
     """What the server notes down between two evaluations: whom it had to do without, and why."""
 
-    def __init__(self, wire: Wire, simulated: float, faulty: Container[int] = ()) -> None:
-        self._wire, self._faulty = wire, faulty
+    def __init__(self, wire: Wire, simulated: float, faulty: Container[int] = (), *, masked: bool = False) -> None:
+        self._wire, self._faulty, self._masked = wire, faulty, masked
         # The rounds in which a client sent numbers that are not finite, unless it was told to.
         self._not_finite: dict[int, list[int]] = {}
         self._left_out: list[str] = []
         self._absent = self._skipped = self._used = 0
         self._last: list[str] = []
+        self._aborted, self._clipped = "", 0.0
         self._simulated = simulated
 
     def add(self, now: Attendance, answers: Answers, *, skipped: bool) -> None:
@@ -33,12 +34,14 @@ class Notes:
         self._used += not skipped
         self._last = self._left_out[-1:] or self._last
         self._absent += len(now.absent)
+        self._aborted = answers.aborted or self._aborted
+        self._clipped = max(self._clipped, answers.clipped)
         self._skipped += skipped
         self._simulated += now.seconds
 
     def why_useless(self) -> str:
         """Return the last reason why a message was left out, if no round could use any; else ""."""
-        return "" if self._used else "; ".join(self._last)
+        return "" if self._used else self._aborted or "; ".join(self._last)
 
     def warning(self) -> str:
         """Return whose messages were left out as not finite though the run went on, and in which rounds; else ""."""
@@ -56,11 +59,13 @@ class Notes:
 
     def since_last(self) -> dict[str, Any]:
         """Return the columns of the history, and begin anew; simulated seconds add up over the run."""
-        columns = {
+        columns: dict[str, Any] = {
             "left_out": "; ".join(self._left_out), "absent": self._absent, "skipped": self._skipped,
             "simulated_seconds": self._simulated,
         }  # fmt: skip
-        self._left_out, self._absent, self._skipped = [], 0, 0
+        if self._masked:
+            columns["clipped"] = self._clipped
+        self._left_out, self._absent, self._skipped, self._clipped = [], 0, 0, 0.0
         return columns
 
 

@@ -74,11 +74,13 @@ class _Process:
         self.participants = Participants(job, self.model, self.recorder)
         self.pipeline = self.participants.pipeline
         self.server_states = self.pipeline.server_start(self.model.theta)
-        # How many messages make a round count.
+        # How many messages make a round count; behind masks, it is the protocol that says so.
         least = self.plan.aggregation.least if self.plan.aggregation else 1
         self.enough = 0 if self.pipeline.counts_empty else max(self.plan.required, least)
         simulated = 0.0 if self.plan.exchange == "server" else float("nan")
-        self.notes = Notes(self.wire, simulated, self.plan.faults or ())
+        self.notes = Notes(
+            self.wire, simulated, self.plan.faults or (), masked=self.plan.secure_aggregation is not None
+        )
         self.checkpoints: list[dict[str, Any]] = []
         self.best: Tensor | None = None
 
@@ -122,12 +124,7 @@ class _Process:
             now.counts.get(client, 1.0) * self.participants.examples(client, round_index)
             for client in range(len(self.job.sizes))
         ]
-        answers = through_server(
-            self.wire, self.pipeline.download(theta, self.server_states), now.asked,
-            {client: weights[client] for client in now.work}, self.plan.sends,
-            lambda client, received: self.participants.message(client, received, round_index, now.work),
-            self.pipeline.blank, self._read, lambda: self._aggregate(theta, round_index), self.enough,
-        )  # fmt: skip
+        answers = self._exchange(theta, round_index, now, {client: weights[client] for client in now.work})
         enough = self._agree_on_use(now, answers)
         self.participants.settle(used=enough)
         if answers is None:
@@ -144,6 +141,26 @@ class _Process:
             theta, total, self.server_states, used / sum(weights), self.participants.turn(round_index)
         )
         return theta
+
+    def _exchange(
+        self, theta: Tensor, round_index: int, now: Attendance, weights: dict[int, float]
+    ) -> Answers | None:  # fmt: skip
+        """Send the model to those who are asked, and bring together what those in `weights` answer."""
+        download = self.pipeline.download(theta, self.server_states)
+
+        def train(client: int, received: Tensor) -> Any:
+            return self.participants.message(client, received, round_index, now.work)
+
+        if self.plan.secure_aggregation is not None:
+            from course_lib.rounds.masked import through_masks  # imports cryptography
+
+            return through_masks(
+                self.wire, download, now.asked, weights, train, self.pipeline.values, self.plan.secure_aggregation
+            )
+        return through_server(
+            self.wire, download, now.asked, weights, self.plan.sends, train, self.pipeline.blank, self._read,
+            lambda: self._aggregate(theta, round_index), self.enough,
+        )  # fmt: skip
 
     def _aggregate(self, theta: Tensor, round_index: int) -> Collected:
         """Return what a round's vectors are put into: a mean, or the plan's rule."""

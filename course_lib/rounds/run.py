@@ -133,8 +133,8 @@ def _holding(theta: Tensor | None, module: nn.Module) -> nn.Module:
 
 # Towards whoever averages, back from there, and raw data: the three things that bytes are spent on.
 _DIRECTIONS = {
-    "bytes_up": ("update", "gradient"),
-    "bytes_down": ("model", "mean update", "mean gradient"),
+    "bytes_up": ("update", "gradient", "masked vector", "keys", "shares", "shares to unmask"),
+    "bytes_down": ("model", "mean update", "mean gradient", "all keys", "dealt shares", "survivors"),
     "bytes_moved": ("data",),
 }
 

@@ -82,11 +82,11 @@ def secure_sum(
     # The server's process holds no client: what it knows is what it was sent.
     hosts = {client: 1 + place % (workers - 1) if workers > 1 else 0 for place, client in enumerate(cohort)}
     own = [{k: (vectors[k], weights[k]) for k in cohort if hosts[k] == rank} for rank in range(workers)]
-    play = partial(_play, settings, hosts, drop_after, insecure_seed, record)
+    part = partial(_play, settings, hosts, drop_after, insecure_seed, record)
     if workers == 1:
-        outcomes = [play(own[0])]
+        outcomes = [part(own[0])]
     else:
-        outcomes = cluster.launch(play, workers=workers, per_rank=[(mine,) for mine in own], timeout=timeout)
+        outcomes = cluster.launch(part, workers=workers, per_rank=[(mine,) for mine in own], timeout=timeout)
     first = outcomes[0]
     if first.result is None:
         raise AbortedError(first.aborted)
@@ -101,7 +101,7 @@ def _play(
     outcome, recorder = _Outcome(), Recorder()
     post = Post(recorder, Channel(recorder) if set(hosts.values()) != {0} else None, hosts)
     try:
-        outcome.result = _rounds(settings, drop_after, seed, own, post, Server(settings, record=record))
+        outcome.result = play(settings, drop_after, seed, own, post, Server(settings, record=record))
     except AbortedError as error:
         outcome.aborted = str(error)
     for message in recorder.messages:
@@ -109,7 +109,7 @@ def _play(
     return outcome
 
 
-def _rounds(
+def play(
     settings: Settings, drop_after: Mapping[int, str], seed: int | None, own: Mapping[int, tuple[Tensor, int]],
     post: Post, server: Server,
 ) -> SecureSum | None:  # fmt: skip
