@@ -76,7 +76,9 @@ def secure_sum(
     if wrong := [stage for stage in drop_after.values() if stage not in STAGES[:-1]]:
         raise ValueError(f"drop_after: {wrong[0]!r} is not one of {', '.join(STAGES[:-1])}")
     cohort = tuple(sorted(vectors))
-    values = max((vector.numel() for vector in vectors.values()), default=0)
+    if len(sizes := {tuple(vector.shape) for vector in vectors.values()}) > 1 or any(len(size) != 1 for size in sizes):
+        raise ValueError(f"vectors of {sorted(sizes)} cannot be added: all must be (m,), with one m")
+    values = next(iter(sizes))[0] if sizes else 0
     threshold = usual_threshold(len(cohort)) if threshold is None else threshold
     settings = Settings(cohort, values, threshold, quantiser, max(weights.values(), default=1), round_index)
     # The server's process holds no client: what it knows is what it was sent.

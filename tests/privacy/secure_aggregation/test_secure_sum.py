@@ -142,6 +142,12 @@ def test_what_cannot_work_is_refused(changes: dict, match: str) -> None:
         secure_sum(vectors(), QUANTISER, **changes)
 
 
+@pytest.mark.parametrize("other", [torch.zeros(7), torch.zeros(6, 1)])
+def test_vectors_of_different_sizes_are_refused_before_anything_is_sent(other: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"vectors of \[\(6,.* cannot be added"):
+        secure_sum(vectors() | {2: other}, QUANTISER)
+
+
 @pytest.mark.parametrize("given", [{}, {3: torch.zeros(4)}])
 def test_one_client_alone_has_no_sum_to_hide_in(given: dict[int, Tensor]) -> None:
     with pytest.raises(ValueError, match="two or more"):
