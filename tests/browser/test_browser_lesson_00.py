@@ -49,14 +49,14 @@ def test_moving_a_slider_changes_the_figure(open_notebook: Notebook) -> None:
 def test_a_guess_is_locked_in_and_comes_back_beside_the_result(open_notebook: Notebook) -> None:
     question = open_notebook.cell('"Which way sends')
     question.get_by_role("radio", name="federated").click()
-    question.get_by_role("button", name="Lock in my guess").first.click()
+    question.get_by_role("button", name="Lock in my guess").last.click()  # the first is for accuracy
     expect(question.get_by_text("Locked in: federated. Now run on")).to_be_visible()
     open_notebook.picture("00_prediction", of=question)
 
     answer = open_notebook.cell('classroom.reveal("bytes"')
-    expect(answer.locator(".jp-OutputArea-output")).to_contain_text("You locked in no guess")
+    expect(answer.locator(".jp-OutputArea-output").last).to_contain_text("You locked in no guess")
     open_notebook.run('classroom.reveal("bytes"')
-    expect(answer.locator(".jp-OutputArea-output")).to_contain_text("You guessed: federated")
+    expect(answer.locator(".jp-OutputArea-output").last).to_contain_text("You guessed: federated")
 
 
 def test_an_exercise_answers_an_untouched_a_wrong_and_a_right_attempt(open_notebook: Notebook) -> None:
