@@ -115,10 +115,11 @@ def _as_html(questions: Sequence[Question]) -> str:
         f"(function (MathJax) {{ const quiz = document.getElementById('{name}'); quiz.replaceChildren();\n{script}\n"
         f"{_BUTTONS}}})();"
     )
-    # The verdict has its symbol: its colour is left to the theme, which knows its background. Long words, such as code, break
-    # where the page is narrow.
+    # The verdict has its symbol: its colour is left to the theme, which knows its background. Code stands on what is around it:
+    # in a dark theme it would be dark on dark. Long words, such as code, break where the page is narrow.
     look = (
         f"<style>#{name} .Feedback {{color: inherit}} #{name} .MCButton:focus-visible {{outline: 3px solid #e69f00}} "
+        f"#{name} .Quiz code {{background: none; color: inherit}} "
         f"#{name} .Quiz {{overflow-wrap: anywhere}} #{name} .Answer > * {{min-width: 0}}</style>"
     )
     return f"{renderer.build_styles(name, colours)}{look}{element}{waiting}</div><script>{code}</script>"
