@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import grave
 from tests.browser.learner import Notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -18,6 +19,10 @@ def test_all_cells_run_without_an_error_or_a_warning_and_the_solutions_are_corre
         expect(open_notebook.panel.locator(f'[data-mime-type="application/vnd.jupyter.{kind}"]')).to_have_count(0)
     expect(open_notebook.panel.get_by_text("Error displaying widget")).to_have_count(0)
     open_notebook.picture("00_after_all_cells")
+
+
+def test_axe_finds_nothing_serious_in_what_the_lesson_shows(open_notebook: Notebook) -> None:
+    assert grave(open_notebook.page) == []
 
 
 def test_nothing_is_asked_of_the_internet(open_notebook: Notebook) -> None:
