@@ -5,7 +5,8 @@
 
 digits (8x8 pixels), ten clients who all take part, one hidden layer of 64, and the accuracy after the last of 20 rounds of 2
 local epochs, batch 16: the same budget for every strategy, though SCAFFOLD sends more bytes for it. Ten reporting seeds draw the
-partition, the first weights and the batches; the 540 test images are the same for all, and no setting is chosen on them.
+partition, the first weights and the batches; the 540 test images are the same for all, and no setting is chosen on them. Four
+strategies meet label skew; FedAvg alone meets the other kinds, and one machine those that it can see.
 
 Settings: the learning rate, and FedProx's mu or FedAdam's server rate, come from the same grid for every skew. A setting is
 worth the worst of its accuracies over three tuning seeds, on 252 of the training images that are kept out for it. Where the
@@ -32,6 +33,7 @@ import torch
 from best_first import Search, Setting
 from niid_bench import PUBLISHED
 from rounds_to_target import bias
+from skewed_clients import CLIENTS, KINDS, SEEN, SKEWS, deal
 
 from course_lib import data, learning, models, plans, rounds
 from course_lib.classroom.progress import progress
@@ -42,10 +44,8 @@ from course_lib.plans import Plan
 
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/skew.json"
 UNFINISHED = STORED.with_suffix(".unfinished")
-CLIENTS, ROUNDS, EPOCHS, BATCH = 10, 20, 2, 16
+ROUNDS, EPOCHS, BATCH = 20, 2, 16
 SEEDS, TUNING_SEEDS = tuple(range(10)), (100, 101, 102)
-# Dirichlet's alpha; None is one digit a client.
-SKEWS: dict[str, float | None] = {"alpha = 100": 100, "alpha = 0.1": 0.1, "one digit each": None}
 RATES = Setting((0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2), first=(2, 5))
 # FedProx's mu, where 0 would be FedAvg; FedAdam's server rate.
 KNOBS = {
@@ -85,16 +85,6 @@ def strategy(name: str, knob: float | None) -> Strategy | None:
     return None if name == "FedAvg" else made[name]
 
 
-def partition(skew: str, y: torch.Tensor, seed: int) -> list[np.ndarray]:
-    """Deal the images to the clients."""
-    if skew == ONE_MACHINE:
-        return data.partitions.iid(y, CLIENTS, seed)
-    alpha = SKEWS[skew]
-    if alpha is None:
-        return data.partitions.by_group(y)
-    return data.partitions.dirichlet(y, CLIENTS, alpha, seed)
-
-
 @cache
 def split(tuning: bool) -> tuple[Dataset, Dataset]:
     """Return 1,257 training and 540 test images; for tuning, the training images as 1,005 to train on and 252 to judge by."""
@@ -104,9 +94,8 @@ def split(tuning: bool) -> tuple[Dataset, Dataset]:
 
 def measure(job: Job) -> dict[str, Any]:
     """Return what one run comes to: accuracy after each round, bias, megabytes up and down, and whether it broke."""
-    train, judge = split(job.tuning)
+    train, clients, judge = deal(job.skew, *split(job.tuning), job.seed)
     every = EPOCHS if job.strategy == ONE_MACHINE else 1
-    clients = partition(job.skew, train.y, job.seed)
     try:
         run = rounds.fit(models.mlp((64,)), train, clients, job.plan(), test=judge, seed=job.seed, evaluate_every=every)
     except rounds.DivergedError:
@@ -152,9 +141,11 @@ def worth(found: Mapping[str, Any]) -> float:
 
 
 def cells() -> Iterator[tuple[str, str]]:
-    """Yield all that is measured: each strategy at each skew, and one machine."""
+    """Yield all that is measured: each strategy at each label skew, one machine, and other kinds of skew."""
     yield from ((skew, name) for skew in SKEWS for name in STRATEGIES)
     yield ONE_MACHINE, ONE_MACHINE
+    yield from ((kind, "FedAvg") for kind in KINDS)
+    yield from ((kind, ONE_MACHINE) for kind in SEEN)
 
 
 def search(name: str) -> Search:

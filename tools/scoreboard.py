@@ -84,8 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _cell(row: Row) -> str:
-    measured = "<br>".join(line.removeprefix("- ") for line in row.measured.split("\n"))
-    return f"{row.compared} {measured}".strip().replace("|", "\\|")
+    lines = [line.removeprefix("- ") for line in row.measured.split("\n")]
+    return "<br>".join(filter(None, [row.compared, *lines])).replace("|", "\\|")
 
 
 def _with_table(readme: str, rows: list[Row]) -> str:

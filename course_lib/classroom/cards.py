@@ -44,10 +44,16 @@ def markup(text: str) -> str:
 
 def card(kind: str, text: str) -> str:
     """Return an HTML card with the colour and the symbol of `kind`, one of COLOURS."""
-    # No background colour: the card then reads well in light and in dark themes.
+    return frame(kind, markup(text))
+
+
+def frame(kind: str, html: str) -> str:
+    """Return HTML as a card with the colour and the symbol of `kind`, one of COLOURS."""
+    # No background colour, and the symbol in the colour of the text: so the card reads well in light and in dark themes. A
+    # widget would set its lines far apart.
     return (
-        f'<div style="border-left: 5px solid {COLOURS[kind]}; padding: 0.4em 0.9em; margin: 0.3em 0">'
-        f'<b style="color: {COLOURS[kind]}" aria-hidden="true">{SYMBOLS[kind]}</b> {markup(text)}</div>'
+        f'<div style="border-left: 5px solid {COLOURS[kind]}; padding: 0.4em 0.9em; margin: 0.3em 0; line-height: 1.5">'
+        f'<b aria-hidden="true">{SYMBOLS[kind]}</b> {html}</div>'
     )
 
 

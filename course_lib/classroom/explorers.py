@@ -136,7 +136,7 @@ def _widget(control: Control, label: str, start: Any) -> Any:
     options = {
         "description": label,
         "style": {"description_width": "initial"},
-        "layout": widgets.Layout(width="32em", max_width="100%"),
+        "layout": widgets.Layout(width="32em", max_width=knobs.WHOLE),
     }
     if isinstance(control, bool):
         return widgets.Checkbox(value=start, indent=False, **options)

@@ -10,6 +10,9 @@ from course_lib.classroom import cards
 if TYPE_CHECKING:
     import ipywidgets
 
+# All of a narrow page that a widget can have: it has a margin of 2px on each side.
+WHOLE = "calc(100% - 4px)"
+
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 # Widgets live in the kernel: without it, JupyterLab shows "Error displaying widget" in their place. So the output under them

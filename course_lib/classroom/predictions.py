@@ -152,7 +152,7 @@ def panel(prediction: Prediction) -> "ipywidgets.VBox":
     if prediction.slider:
         low, high, step, unit = prediction.slider
         scale = knobs.slider(
-            low, high, step, low, description=unit, layout=widgets.Layout(width="28em", max_width="100%")
+            low, high, step, low, description=unit, layout=widgets.Layout(width="28em", max_width=knobs.WHOLE)
         )
         scale.readout = False  # where the slider stands before it was moved is nobody's guess
     else:

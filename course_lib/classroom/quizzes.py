@@ -11,7 +11,8 @@ from course_lib.classroom import cards
 from course_lib.classroom.exercises import lesson_module
 
 # jupyterquiz's choices are labels of hidden radio buttons: an arrow key answers, and no key looks first. They become buttons:
-# Tab moves on, Enter or Space answers, and what is said is read aloud. JupyterLab would take these keys for its own.
+# Tab and the arrow keys move on, Enter or Space answers, and what is said is read aloud. JupyterLab would take these keys for
+# its own.
 _BUTTONS = """
 quiz.setAttribute("data-lm-suppress-shortcuts", "true");
 quiz.onkeydown = (event) => event.stopPropagation();  // the notebook would move the focus to its cell
@@ -25,7 +26,12 @@ for (const wrapper of quiz.querySelectorAll(".Quiz")) {
     choice.setAttribute("role", "button");
     choice.tabIndex = 0;
     choice.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choice.click(); }
+      const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
+      if (!step && event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      if (!step) return choice.click();
+      const all = [...choices.children];
+      all[all.indexOf(choice) + step]?.focus();
     });
   }
 }
@@ -109,8 +115,13 @@ def _as_html(questions: Sequence[Question]) -> str:
         f"(function (MathJax) {{ const quiz = document.getElementById('{name}'); quiz.replaceChildren();\n{script}\n"
         f"{_BUTTONS}}})();"
     )
-    # The verdict has its symbol: its colour is left to the theme, which knows its background.
-    look = f"<style>#{name} .Feedback {{color: inherit}} #{name} .MCButton:focus-visible {{outline: 3px solid #e69f00}}</style>"
+    # The verdict has its symbol: its colour is left to the theme, which knows its background. Code stands on what is around it:
+    # in a dark theme it would be dark on dark. Long words, such as code, break where the page is narrow.
+    look = (
+        f"<style>#{name} .Feedback {{color: inherit}} #{name} .MCButton:focus-visible {{outline: 3px solid #e69f00}} "
+        f"#{name} .Quiz code {{background: none; color: inherit}} "
+        f"#{name} .Quiz {{overflow-wrap: anywhere}} #{name} .Answer > * {{min-width: 0}}</style>"
+    )
     return f"{renderer.build_styles(name, colours)}{look}{element}{waiting}</div><script>{code}</script>"
 
 

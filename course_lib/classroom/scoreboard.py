@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from course_lib.classroom import cards
 from course_lib.classroom.statements import STATEMENTS
+from course_lib.classroom.tables import scrolling
 
 STORED = "studies/scoreboard.json"
 UNTRIED = "not tried yet"
@@ -38,15 +39,24 @@ def as_rows(rows: list[Row]) -> Iterator[tuple[int, str, list[Row]]]:
 
 def scoreboard() -> None:
     """Show all statements with the verdicts of the lessons; those that no lesson has tried yet say so."""
-    rows = stored()
     lines, body = [], []
-    for number, text, tried in as_rows(rows):
+    for number, text, tried in as_rows(stored()):
         lines.append(f"{number:2}. {text}")
         lines += [f"    lesson {row.notebook[:2]}: {row.verdict}" for row in tried] or [f"    {UNTRIED}"]
-        said = "<br>".join(f"lesson {row.notebook[:2]}: <b>{escape(row.verdict)}</b>" for row in tried)
-        measured = "<br>".join(cards.markup(row.measured) for row in tried)
-        cells = [str(number), escape(text), said or f"<i>{UNTRIED}</i>", measured]
-        body.append("".join(f'<td style="text-align: left; vertical-align: top">{cell}</td>' for cell in cells))
-    heads = "".join(f'<th style="text-align: left">{head}</th>' for head in ("", "statement", "verdict", "measured"))
-    table = f"<table><thead><tr>{heads}</tr></thead><tbody><tr>{'</tr><tr>'.join(body)}</tr></tbody></table>"
-    cards.show("\n".join(lines), table)
+        found = [(row.notebook[:2], f"<b>{escape(row.verdict)}</b>", _listed(row.measured)) for row in tried]
+        across = f' rowspan="{len(found)}"' if len(found) > 1 else ""
+        first = _cell(str(number), across) + _cell(escape(text), across)
+        for position, cells in enumerate(found or [("", f"<i>{UNTRIED}</i>", "")]):
+            body.append(("" if position else first) + "".join(map(_cell, cells)))
+    heads = ("", "statement", "lesson", "verdict", "measured")
+    head = "".join(f'<th scope="col" style="text-align: left">{name}</th>' for name in heads)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody><tr>{'</tr><tr>'.join(body)}</tr></tbody></table>"
+    cards.show("\n".join(lines), scrolling(table, "Scoreboard"))
+
+
+def _listed(measured: str) -> str:
+    return "<br>".join(cards.markup(line.removeprefix("- ")) for line in measured.split("\n"))
+
+
+def _cell(html: str, more: str = "") -> str:
+    return f'<td{more} style="text-align: left; vertical-align: top">{html}</td>'

@@ -17,6 +17,7 @@ Label: TypeAlias = "str | int | float | tuple[Any, Any]"
 Rows: TypeAlias = "Mapping[Any, Mapping[Any, Any]] | pd.DataFrame"
 
 _MISSING = "–"
+_LONG = 24  # characters that stay on one line, also where the page is narrow
 
 
 def table(rows: Rows, caption: str = "", spec: str | Mapping[Any, str] = ",.1f") -> None:
@@ -157,9 +158,21 @@ def _html(
         body.append(f"<tr>{_cell('th', name, 'left', own, light)}{cells}</tr>")
     above = f'<caption style="caption-side: top; text-align: left">{escape(caption)}</caption>' if caption else ""
     below = f'<div style="font-size: 90%">{escape(note)}</div>' if note else ""
-    return (
+    made = (
         f'<table style="border-collapse: collapse; color: inherit">{above}<thead style="border-bottom: 1px solid">{"".join(rows)}</thead>'
-        f"<tbody>{''.join(body)}</tbody></table>{below}"
+        f"<tbody>{''.join(body)}</tbody></table>"
+    )
+    return scrolling(made, caption or "Table") + below
+
+
+def scrolling(table: str, name: str) -> str:
+    """Return a table's HTML in a box of its own, which scrolls where the page is narrow; `name` is read aloud.
+
+    Tab reaches it, and then the arrow keys scroll it: JupyterLab would take them for its own.
+    """
+    return (
+        f'<div role="group" tabindex="0" aria-label="{escape(name)}" data-lm-suppress-shortcuts="true" '
+        f'style="overflow-x: auto; max-width: 100%">{table}</div>'
     )
 
 
@@ -174,7 +187,7 @@ def _spanning(heads: list[tuple[str, str]]) -> str:
 
 
 def _cell(kind: str, text: str, side: str, more: str = "", look: str = "") -> str:
-    # Set here, since each front end aligns, squeezes and emphasises in its own way. Only headers over columns may wrap.
-    wrap = "" if 'scope="col' in more else "; white-space: nowrap"
+    # Set here, since each front end aligns, squeezes and emphasises in its own way. Headers over columns and long text may wrap.
+    wrap = "" if 'scope="col' in more or len(text) > _LONG else "; white-space: nowrap"
     style = f"text-align: {side}; padding: 0.2em 0.7em; vertical-align: bottom{wrap}{look}"
     return f'<{kind}{more} style="{style}">{escape(text)}</{kind}>'

@@ -7,17 +7,20 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import skew as benchmark
 from niid_bench import PUBLISHED
+from skewed_clients import KINDS, SEEN, SKEWS, deal
 
 from course_lib import learning
 
-CELLS = [(skew, name) for skew in benchmark.SKEWS for name in benchmark.STRATEGIES]
+CELLS = [(skew, name) for skew in SKEWS for name in benchmark.STRATEGIES]
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +93,33 @@ def test_every_strategy_has_the_same_budget_and_scaffold_sends_twice_the_bytes_e
 
 @pytest.mark.parametrize("tuning", [False, True])
 def test_one_digit_a_client_is_one_digit_a_client(tuning: bool) -> None:
-    train, _ = benchmark.split(tuning)
-    held = [set(train.y[indices].tolist()) for indices in benchmark.partition("one digit each", train.y, seed=0)]
+    train, clients, _ = deal("one digit each", *benchmark.split(tuning), seed=0)
+    held = [set(train.y[indices].tolist()) for indices in clients]
     assert sorted(map(list, held)) == [[digit] for digit in range(10)]
+
+
+def test_each_other_kind_of_skew_changes_one_thing() -> None:
+    train, judge = benchmark.split(tuning=False)
+    for kind in KINDS:
+        images, clients, tests = deal(kind, train, judge, seed=0)
+        sizes = [len(part) for part in clients]
+        assert (max(sizes) - min(sizes) > 1) == (kind == "quantity skew")
+        assert torch.equal(images.x, train.x) == (kind != "feature skew")
+        assert torch.equal(images.y, train.y) == torch.equal(tests.x, judge.x) == (kind != "concept shift")
+        assert np.array_equal(np.sort(np.concatenate(clients)), np.arange(len(train)))
+
+
+def test_under_concept_shift_half_of_the_clients_call_a_4_a_9_and_both_names_are_tested() -> None:
+    train, judge = benchmark.split(tuning=False)
+    images, clients, tests = deal("concept shift", train, judge, seed=0)
+    for client, part in enumerate(clients):
+        swapped = {(4, 9), (9, 4)} if client >= 5 else set()
+        pairs = set(zip(train.y[part].tolist(), images.y[part].tolist(), strict=True))
+        assert {pair for pair in pairs if len(set(pair)) == 2} == swapped
+    assert torch.equal(tests.x, torch.cat([judge.x, judge.x]))
+    first, second = tests.y.chunk(2)
+    assert torch.equal(first, judge.y)
+    assert torch.equal(first != second, (judge.y == 4) | (judge.y == 9))
 
 
 def test_a_stored_run_comes_out_again(study: dict[str, Any]) -> None:
@@ -115,8 +142,9 @@ def test_the_last_line_averages_sound_runs_and_counts_those_that_broke(study: di
     interval = learning.interval([50, 60, 70, 80])
     assert said == {"mean": 65.0, "half": round(interval.half_width, 2), "broken": 1}
     assert {skew: list(rows) for skew, rows in benchmark.line(study).items()} == {
-        **{skew: list(benchmark.STRATEGIES) for skew in benchmark.SKEWS},
+        **{skew: list(benchmark.STRATEGIES) for skew in SKEWS},
         benchmark.ONE_MACHINE: [benchmark.ONE_MACHINE],
+        **{kind: ["FedAvg", *[benchmark.ONE_MACHINE] * (kind in SEEN)] for kind in KINDS},
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 
 _IMPORTS = """
-from course_lib import classroom
+from course_lib import classroom, learning
 from course_lib.classroom import Choice, Question, cards, plots
 """
 _GUESSES = """
@@ -25,6 +25,10 @@ classroom.quiz([
     Question("What leaves a client in `FedAvg`?", [
         Choice("its <examples>", False, "They stay where they are."), Choice("an update", True, "One each round."),
     ]),
+    Question("What is `run.traffic[run.traffic.kind.eq('model')].bytes.sum()`?", [
+        Choice("`participation_times_clients_times_parameters`", False, "`4_bytes_for_each_of_the_parameters` as well."),
+        Choice("all that models took on the wire", True, "Both ways."),
+    ]),
     Question("Who trains a copy?", [
         Choice("clients", True, "Each of them."), Choice("workers", True, "Each of them."),
         Choice("the server", False, "It averages."),
@@ -39,6 +43,13 @@ classroom.table({
     ("one class", name): {("accuracy (%)", "ours"): values, ("accuracy (%)", "paper"): 93.0, ("bytes", "MB"): 12345.6}
     for name, values in accuracy.items()
 }, "Two ways, three seeds")
+classroom.table({
+    "a way with a long name": {f"after {passes} passes over the data (%)": 91.0 + passes for passes in range(1, 9)}
+}, "A wide table")
+found = learning.compare([0.9, 0.91, 0.92, 0.9, 0.91], [0.8, 0.82, 0.81, 0.8, 0.79], "better")
+failed = learning.compare([0.8, 0.82, 0.81, 0.8, 0.79], [0.9, 0.91, 0.92, 0.9, 0.91], "better")
+classroom.verdict(13, {"once a pass, IID": found, "once a pass, two shards": failed}, "accuracy, FL with one machine")
+classroom.verdict(9, learning.exact(0, True, "messages"))
 plots.bars({"IID": accuracy}, "accuracy (%)").show()
 classroom.say("FL sent **12.3 MB**.")
 for _ in classroom.track(range(3), "Three steps"):

@@ -32,6 +32,14 @@ def test_axe_finds_nothing_serious_in_what_is_shown(notebook: Notebook) -> None:
     assert grave(notebook.page) == []
 
 
+def test_code_in_a_quiz_stands_on_what_is_around_it(notebook: Notebook) -> None:
+    # axe leaves this undecided: the theme's own box behind code would be dark on dark.
+    for code in notebook.cell("classroom.quiz(").locator(".Quiz code").all():
+        expect(code).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+        around = code.evaluate("code => getComputedStyle(code.parentElement).color")
+        expect(code).to_have_css("color", around)
+
+
 def test_every_control_has_a_name(notebook: Notebook) -> None:
     explorer, guess = notebook.cell("classroom.explore("), notebook.cell("Who wins?")
     expect(explorer.get_by_role("checkbox", name="dashed")).to_be_visible()

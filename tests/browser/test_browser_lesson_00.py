@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import grave
 from tests.browser.learner import Notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -18,6 +19,10 @@ def test_all_cells_run_without_an_error_or_a_warning_and_the_solutions_are_corre
         expect(open_notebook.panel.locator(f'[data-mime-type="application/vnd.jupyter.{kind}"]')).to_have_count(0)
     expect(open_notebook.panel.get_by_text("Error displaying widget")).to_have_count(0)
     open_notebook.picture("00_after_all_cells")
+
+
+def test_axe_finds_nothing_serious_in_what_the_lesson_shows(open_notebook: Notebook) -> None:
+    assert grave(open_notebook.page) == []
 
 
 def test_nothing_is_asked_of_the_internet(open_notebook: Notebook) -> None:
@@ -49,14 +54,14 @@ def test_moving_a_slider_changes_the_figure(open_notebook: Notebook) -> None:
 def test_a_guess_is_locked_in_and_comes_back_beside_the_result(open_notebook: Notebook) -> None:
     question = open_notebook.cell('"Which way sends')
     question.get_by_role("radio", name="federated").click()
-    question.get_by_role("button", name="Lock in my guess").first.click()
+    question.get_by_role("button", name="Lock in my guess").last.click()  # the first is for accuracy
     expect(question.get_by_text("Locked in: federated. Now run on")).to_be_visible()
     open_notebook.picture("00_prediction", of=question)
 
     answer = open_notebook.cell('classroom.reveal("bytes"')
-    expect(answer.locator(".jp-OutputArea-output")).to_contain_text("You locked in no guess")
+    expect(answer.locator(".jp-OutputArea-output").last).to_contain_text("You locked in no guess")
     open_notebook.run('classroom.reveal("bytes"')
-    expect(answer.locator(".jp-OutputArea-output")).to_contain_text("You guessed: federated")
+    expect(answer.locator(".jp-OutputArea-output").last).to_contain_text("You guessed: federated")
 
 
 def test_an_exercise_answers_an_untouched_a_wrong_and_a_right_attempt(open_notebook: Notebook) -> None:

@@ -49,6 +49,10 @@ def check_what_is_left(notebook: Notebook, picture: str) -> None:
     expect(explorer.get_by_role("img")).to_have_attribute("alt", "A line at level 4, blue, rising by one to the right.")
     expect(guess.get_by_text("Locked in: FL. Run this cell to guess again.")).to_be_visible()
     expect(guess.get_by_text("How large is it?").last).to_be_visible()
+    for control in ("slider", "checkbox", "combobox"):  # they are gone
+        expect(explorer.get_by_role(control)).to_have_count(0)
+    expect(guess.get_by_role("radio").or_(guess.get_by_role("slider"))).to_have_count(0)
+    expect(guess.get_by_role("button", name="Lock in my guess")).to_have_count(0)
     for said in notebook.panel.get_by_text(DEAD).all():
         expect(said).to_be_hidden()
     notebook.picture(f"{picture}_explorer", of=explorer)
@@ -82,4 +86,8 @@ def test_after_a_restart_and_tomorrow_the_last_figure_and_the_guess_are_there_wi
     tomorrow.choose("Run", "Run All Cells")
     expect(explorer.get_by_role("slider", name="level (m)")).to_be_visible(timeout=60_000)
     expect(explorer.get_by_text("Run this cell to get the controls")).to_be_hidden()
+    guess = tomorrow.cell("Who wins?")
+    expect(guess.get_by_text("Locked in: FL. Now run on")).to_be_visible()
+    expect(guess.get_by_role("radio", name="FL")).to_be_checked()
+    expect(guess.get_by_role("radio", name="FL")).to_be_disabled()
     tomorrow.close()

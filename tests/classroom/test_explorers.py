@@ -110,6 +110,22 @@ def test_units_stand_beside_their_controls_and_must_have_one() -> None:
         classroom.explore(say, units={"pace": "m/s"}, rate=[1])
 
 
+def test_every_kind_of_control_has_a_name_and_takes_a_unit() -> None:
+    def draw(local_steps: int, speed: str, wide: bool, rate: float) -> str:
+        return "drawn"
+
+    controls: dict[str, Any] = {
+        "local_steps": (1, 5, 1),
+        "speed": [1, 2],
+        "wide": True,
+        "rate": {"low": 0.1, "high": 1.0},
+    }
+    units = {"local_steps": "batches", "speed": "MB/s", "rate": "1/s"}
+    knobs, _ = shown(Explorer(draw, controls, units=units))
+    names = ["local steps (batches)", "speed (MB/s)", "wide", "rate (1/s)"]
+    assert [knob.description for knob in knobs.values()] == names
+
+
 @pytest.mark.parametrize("controls", [{}, {"pace": [1]}, {"rate": [1], "pace": [1]}])
 def test_controls_must_match_the_parameters(controls: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="`say` takes rate, but the controls are for"):

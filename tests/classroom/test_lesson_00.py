@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from course_lib import data
 from course_lib.classroom import exercise
+from tests.classroom.explored import explored
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = json.loads((ROOT / "course_lib/classroom/studies/three_ways.json").read_text(encoding="utf-8"))
@@ -132,3 +134,11 @@ def test_no_contender_of_the_study_was_tuned_at_the_edge_of_its_grid_or_on_fewer
         worst = {tried["rate"]: min(tried["accuracy"]) for tried in row["tried"]}
         assert max(worst, key=worst.__getitem__) == row["rate"]
     assert not set(STUDY["seeds"]) & set(STUDY["tuning_seeds"])
+
+
+def test_the_axes_and_the_colours_of_the_owners_stay_put_while_the_knobs_turn() -> None:
+    (owners,) = explored("00", data=data, train=data.load("mnist5k")[0])
+    assert list(owners.controls) == ["owners", "alpha"]
+    assert owners.unsteady() == []
+    scales = {owners.fn(count, alpha)[0].axes[0].images[0].get_clim() for count in (2, 12) for alpha in (0.1, 100.0)}
+    assert len(scales) == 1

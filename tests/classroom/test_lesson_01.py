@@ -15,6 +15,7 @@ from scipy.stats import norm, sem, t, ttest_ind, ttest_rel
 from course_lib import learning
 from course_lib.classroom.lessons import decisions
 from course_lib.classroom.lessons.lesson_01 import q1, q2, q3
+from tests.classroom.explored import explored
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = json.loads((ROOT / "course_lib/classroom/studies/small_models.json").read_text(encoding="utf-8"))
@@ -242,3 +243,11 @@ def test_no_model_of_the_study_was_tuned_at_the_edge_of_its_grid_or_on_fewer_tha
         worst = {tried["rate"]: min(tried["accuracy"]) for tried in row["tried"]}
         assert max(worst, key=worst.__getitem__) == row["rate"]
     assert not set(STUDY["seeds"]) & set(STUDY["tuning_seeds"])
+
+
+def test_the_axis_of_the_three_outcomes_stays_put_while_the_knobs_turn_and_the_margin_has_its_unit() -> None:
+    rates = np.random.default_rng(0)
+    higher, lower = (list(rates.normal(mean, 0.01, size=20)) for mean in (0.9, 0.895))
+    (ruled,) = explored("01", learning=learning, higher=higher, lower=lower)
+    assert ruled.units == {"margin": "points"}
+    assert ruled.unsteady() == []

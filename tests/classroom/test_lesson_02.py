@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from course_lib import learning
+from course_lib.classroom import plots
 from course_lib.classroom.lessons.lesson_02 import q1, q2, q3
+from tests.classroom.explored import explored
 
 
 def _stub(*_: Any) -> Any: ...
@@ -124,3 +127,15 @@ def test_a_call_in_place_of_the_function_is_named(exercise: Any) -> None:
 @pytest.mark.parametrize(("exercise", "answer"), [(q2, lambda w, n: "6e6"), (q3, lambda n: "0.05")])
 def test_a_number_returned_as_text_is_named(exercise: Any, answer: Callable[..., Any]) -> None:
     assert "without quotation marks" in exercise.judge(answer).message
+
+
+def test_the_ring_and_the_axes_of_the_speed_up_stay_put_while_the_controls_move() -> None:
+    steps = {1: {"all": 0.1, "computing": 0.1}, 2: {"all": 0.06, "computing": 0.05}}
+    typical = {(job, n): step for job in ("small", "LeNet") for n, step in steps.items()}
+    seconds = [1.0, 1.1, 1.2, 1.3, 1.4]
+    measured = learning.compare_ratio(seconds, [0.6 * one for one in seconds], "better", over="repeats")
+    faster = {(job, n): measured for job in ("small", "LeNet") for n in (2, 4)}
+    found = explored("02", plots=plots, jobs={"small": (), "LeNet": ()}, typical=typical, faster=faster)
+    assert [list(each.controls) for each in found] == [["workers", "step"], ["job", "network"]]
+    for each in found:
+        assert each.unsteady() == [], each.fn.__name__

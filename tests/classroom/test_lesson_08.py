@@ -1,10 +1,16 @@
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from course_lib import classroom, learning
 from course_lib.classroom import exercise
+from tests.classroom.explored import explored
+from tools import lessons
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def judge(name: str, answer: Any) -> tuple[str, str]:
@@ -14,12 +20,9 @@ def judge(name: str, answer: Any) -> tuple[str, str]:
 
 def untouched_settles(optima, curvatures, steps, rate): ...
 def untouched_fednova(changes, sizes, steps): ...
-def untouched_skew(counts): ...
 
 
-@pytest.mark.parametrize(
-    ("name", "answer"), [("08.q1", untouched_settles), ("08.q2", untouched_fednova), ("08.q3", untouched_skew)]
-)
+@pytest.mark.parametrize(("name", "answer"), [("08.q1", untouched_settles), ("08.q2", untouched_fednova)])
 def test_an_untouched_answer_is_not_called_wrong(name: str, answer: Any) -> None:
     assert judge(name, ...)[0] == "untouched"
     assert judge(name, answer)[0] == "untouched"
@@ -103,38 +106,77 @@ def test_the_right_server_may_be_written_either_way() -> None:
         assert status == "right" and "6.5" in message, message
 
 
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (lambda c: np.abs(own(c) - together(c)).sum(1).mean(), "half the sum"),
-        (lambda c: np.abs(own(c) - together(c)).sum() / 2, "added the clients up"),
-        (lambda c: np.abs(own(c) - together(c)).sum(1).max() / 2, "most lopsided"),
-        (lambda c: np.abs(own(c) - 1 / c.shape[1]).sum(1).mean() / 2, "equal shares"),
-        (lambda c: np.abs(own(c) - own(c).mean(0)).sum(1).mean() / 2, "plain mean"),
-        (lambda c: np.abs(c - c.mean(0)).sum(1).mean() / 2, "compared counts"),
-        (lambda c: 0.123, "you return 0.123"),
-        (lambda c: skew(c) + (len(c) == 4), "should have skew 0"),
-        (lambda c: c / 0 if False else c[5, 5], "IndexError"),
-    ],
-)
-def test_each_wrong_measure_is_told_what_is_wrong_with_it(answer: Any, said: str) -> None:
-    status, message = judge("08.q3", answer)
-    assert status == "wrong"
-    assert re.search(said, message), message
+@pytest.fixture(scope="module")
+def lesson() -> dict[str, Any]:
+    """What the lesson's cells define that only define."""
+    names: dict[str, Any] = {}
+    for cell in lessons.master(*lessons.find(ROOT, ["08"])).cells:
+        if cell.cell_type == "code" and not re.search(r"classroom\.|exercise\(", cell.source):
+            exec(cell.source, names)
+    del names["classroom"]  # `explored` has its own
+    explored("08", **names)  # this adds the remedies to the lesson's methods
+    return names
 
 
-def own(counts: np.ndarray) -> np.ndarray:
-    return counts / counts.sum(1, keepdims=True)
+@pytest.mark.slow
+def test_axes_stay_put_while_a_control_moves(lesson: dict[str, Any]) -> None:
+    drift, remedies, kinds = explored("08", **lesson)
+    assert list(remedies.controls["method"]) == ["FedAvg", "FedProx, mu = 1", "SCAFFOLD"]
+    assert list(kinds.controls["kind"]) == ["label skew", "feature skew", "quantity skew", "concept shift"]
+    for one in (drift, remedies, kinds):
+        assert one.unsteady() == []
 
 
-def together(counts: np.ndarray) -> np.ndarray:
-    return counts.sum(0) / counts.sum()
+def away(lesson: dict[str, Any], method: str, steps: int, **problem: float) -> float:
+    """How far from the optimum of the mean loss a method has settled after 100 rounds of steps of 0.05."""
+    valleys = lesson["two_clients"](**problem)
+    local = lesson["in_valleys"](valleys, steps, 0.05, [])
+    return float((lesson["methods"][method](lesson["START"], local, [0.5, 0.5], 100)[-1] - valleys[2]).norm())
 
 
-def skew(counts: np.ndarray) -> float:
-    return float(np.abs(own(counts) - together(counts)).sum(1).mean() / 2)
+def test_the_valleys_do_what_the_lesson_says_of_them(lesson: dict[str, Any]) -> None:
+    assert away(lesson, "FedAvg", 1) < 1e-3
+    assert away(lesson, "FedAvg", 30) > 0.5
+    assert away(lesson, "FedAvg", 30, curvature=1.0) < 1e-3
+    assert away(lesson, "FedProx, mu = 1", 30) < away(lesson, "FedAvg", 30) - 0.1
+    for steps in (1, 3, 10, 30, 40):
+        assert away(lesson, "SCAFFOLD", steps) < 1e-3
+        assert away(lesson, "SCAFFOLD", steps, curvature=2.0) < 1e-3
 
 
-def test_one_digit_a_client_is_almost_as_lopsided_as_can_be() -> None:
-    status, message = judge("08.q3", skew)
-    assert status == "right" and "0.9" in message
+def test_what_is_said_of_the_stored_study_is_in_it() -> None:
+    stored = classroom.stored("skew")
+    rows = {(row["skew"], row["strategy"]): row for row in stored["rows"]}
+    assert not any(run["broken"] for row in rows.values() for run in row["runs"])
+
+    # FedProx is all but FedAvg; where it is ahead, tuning gave it twice the rate, by one image of the 252.
+    assert {rows[skew, "FedProx"]["knob"] for skew in ("alpha = 100", "alpha = 0.1", "one digit each")} == {0.001}
+    avg, prox = rows["alpha = 100", "FedAvg"], rows["alpha = 100", "FedProx"]
+    assert prox["learning_rate"] == 2 * avg["learning_rate"]
+    worst = {one["learning_rate"]: min(one["accuracy"]) for one in prox["tried"] if one["knob"] == prox["knob"]}
+    assert 252 * (worst[prox["learning_rate"]] - worst[avg["learning_rate"]]) == pytest.approx(1, abs=0.1)
+
+    # Where clients share no digit, SCAFFOLD jumps.
+    def jump(name: str) -> float:
+        runs = [run["accuracy"][-11:] for run in rows["one digit each", name]["runs"]]
+        return float(np.abs(np.diff(runs)).mean())
+
+    assert jump("SCAFFOLD") > 5 * max(jump(name) for name in ("FedAvg", "FedProx", "FedAdam"))
+
+
+def said(kind: str, way: str) -> str:
+    """The outcome of "no worse than without skew"; "no skew" is alpha = 100 for FedAvg."""
+    last = {
+        (row["skew"], row["strategy"]): [run["accuracy"][-1] for run in row["runs"]]
+        for row in classroom.stored("skew")["rows"]
+    }
+    even = {"FedAvg": ("alpha = 100", "FedAvg"), "one machine": ("one machine", "one machine")}[way]
+    return learning.compare(last[kind, way], last[even], "no worse").outcome
+
+
+def test_what_is_said_of_each_kind_of_skew_is_in_the_study() -> None:
+    assert said("quantity skew", "FedAvg") == "holds"
+    assert said("feature skew", "one machine") == learning.CANNOT_TELL
+    for kind in ("feature skew", "alpha = 0.1", "one digit each", "concept shift"):
+        assert said(kind, "FedAvg") == "does not hold here"
+    assert said("concept shift", "one machine") == "does not hold here"

@@ -73,6 +73,9 @@ def test_what_is_written_has_a_contrast_of_four_and_a_half_in_every_theme() -> N
         assert contrast(colour["--jq-text-color"], colour[background]) >= 4.5, background
     assert contrast("#333333", colour["--jq-mc-button-bg"]) >= 4.5, "jupyterquiz writes its buttons in #333333"
     assert re.search(r"\.Feedback \{color: inherit\}", html), "on the page itself, the theme's own colour"
+    assert re.search(r"#quiz\w+ \.Quiz code \{background: none; color: inherit\}", html), (
+        "and code as what is around it"
+    )
 
 
 def contrast(one: str, other: str) -> float:

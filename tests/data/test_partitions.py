@@ -181,3 +181,12 @@ def test_the_picture_comes_with_the_same_facts_in_words() -> None:
     assert len(image.getvalue()) > 5000
     _, named = partitions.picture(Y, partitions.iid(Y, 3), classes=[f"class {label}" for label in range(12)])
     assert "of the 12 classes" in named
+
+
+def test_with_room_kept_the_axes_and_the_colours_of_the_picture_stay_put() -> None:
+    drawn = [partitions.picture(Y, partitions.iid(Y, clients), room=6)[0] for clients in (2, 6)]
+    limits = {(each.axes[0].get_xlim(), each.axes[0].get_ylim(), each.axes[0].images[0].get_clim()) for each in drawn}
+    assert len(limits) == 1
+    assert len({tuple(each.get_size_inches()) for each in drawn}) == 1
+    with pytest.raises(ValueError, match="room=2 is too little for 6 clients"):
+        partitions.picture(Y, partitions.iid(Y, 6), room=2)

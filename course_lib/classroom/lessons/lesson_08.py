@@ -1,4 +1,4 @@
-"""Lesson 08, "When clients differ": where FedAvg settles, FedNova's server, a measure of label skew; and the quiz."""
+"""Lesson 08, "When clients differ": where FedAvg settles, and FedNova's server; and the quiz."""
 
 from collections.abc import Callable, Sequence
 from math import isclose
@@ -99,49 +99,6 @@ q2 = Exercise(
     ),
 )  # fmt: skip
 
-
-def _check_label_skew(label_skew: Callable[[Any], float]) -> str:
-    uneven = np.array([[30, 0, 0], [10, 10, 40], [8, 1, 2]])
-    given = float(label_skew(uneven.copy()))
-    own, everyone = uneven / uneven.sum(1, keepdims=True), uneven.sum(0) / uneven.sum()
-    distances = np.abs(own - everyone).sum(1)
-    for mistake, explanation in {
-        distances.mean(): "That is twice as much: take half the sum of the differences.",
-        distances.sum() / 2: "You added the clients up. Take the mean over them.",
-        distances.max() / 2: "That is the most lopsided client. Take the mean over the clients.",
-        np.abs(own - 1 / 3).sum(1).mean() / 2: (
-            "You compared with equal shares of all classes. Compare with the shares that everybody has together."
-        ),
-        np.abs(own - own.mean(0)).sum(1).mean() / 2: (
-            "You compared with the plain mean of the clients' shares. Add the counts up first: a larger client counts more there."
-        ),
-        np.abs(uneven - uneven.mean(0)).sum(1).mean() / 2: "You compared counts. Divide each row by its sum first.",
-    }.items():
-        if isclose(given, float(mistake), rel_tol=1e-6):
-            raise Wrong(explanation)
-    if not isclose(given, distances.mean() / 2, rel_tol=1e-6):
-        raise Wrong(
-            f"For the counts {uneven.tolist()} the skew is {distances.mean() / 2:.3f}; you return {given:.3f}. "
-            f"Everybody together has the shares {everyone.round(3).tolist()}."
-        )
-    if not isclose(float(label_skew(np.full((4, 5), 7))), 0, abs_tol=1e-9):
-        raise Wrong("Right for that table, but clients with the same mixture should have skew 0.")
-    return f"Ten clients with one digit each come to {float(label_skew(10 * np.eye(10, dtype=int))):.1f}; more is hardly possible."
-
-
-q3 = Exercise(
-    "A number for label skew",
-    _check_label_skew,
-    hints=[
-        "`counts / counts.sum(1, keepdims=True)` are the shares of each client; `counts.sum(0) / counts.sum()` are everybody's.",
-        "Half the sum of the absolute differences, for each client (`.sum(1)`); then the mean.",
-    ],
-    solution=(
-        "    own = counts / counts.sum(1, keepdims=True)\n"
-        "    together = counts.sum(0) / counts.sum()\n"
-        "    return abs(own - together).sum(1).mean() / 2"
-    ),
-)  # fmt: skip
 
 quiz = [
     Question(

@@ -1,8 +1,7 @@
-"""Lesson 10, "One model or many": the worst tenth, a step of Ditto, what q-FedAvg listens to; and the quiz."""
+"""Lesson 10, "One model or many": the worst tenth, and a step of Ditto; and the quiz."""
 
 from collections.abc import Callable, Sequence
 from math import isclose
-from typing import Any
 
 from course_lib.classroom.answers import function, number
 from course_lib.classroom.exercises import Exercise, Wrong
@@ -113,50 +112,6 @@ q2 = Exercise(
     solution="    return own - learning_rate * (gradient + pull * (own - shared))",
 )
 
-
-def _check_voices(voices: Callable[[Sequence[float], float], Any]) -> str:
-    voices = function(voices)
-
-    def shares(losses: list[float], q: float) -> list[float]:
-        answer = [number(value) for value in voices(list(losses), q)]
-        if len(answer) != len(losses):
-            raise Wrong(f"For {len(losses)} clients you return {len(answer)} numbers. Return one for each client.")
-        return answer
-
-    def near(one: list[float], other: list[float]) -> bool:
-        return all(isclose(a, b, rel_tol=1e-6, abs_tol=1e-9) for a, b in zip(one, other, strict=True))
-
-    given = shares([0.5, 1.0, 2.0], 2.0)
-    for mistake, explanation in [
-        ([0.25, 1.0, 4.0], "Those are the losses to the power q. Divide by their sum, so that the shares add up to 1."),
-        ([1 / 7, 2 / 7, 4 / 7], "You left out q: raise each loss to the power q before you divide."),
-        ([1.0, 2.0, 4.0], "Multiplying by q does not change who counts more than whom. Raise to the power q."),
-        (
-            [16 / 21, 4 / 21, 1 / 21],
-            "That listens most to those who are well off already. A high loss must count more.",
-        ),
-        ([1 / 3, 1 / 3, 1 / 3], "All clients count alike in your answer. That is right only for q = 0."),
-    ]:
-        if near(given, mistake):
-            raise Wrong(explanation)
-    if not near(given, [1 / 21, 4 / 21, 16 / 21]):
-        raise Wrong(
-            f"Losses 0.5, 1, 2 and q = 2: the powers are 0.25, 1, 4, the shares 0.048, 0.190, 0.762; you get "
-            f"{', '.join(f'{value:.3f}' for value in given)}."
-        )
-    if not near(shares([0.2, 3.0], 0.0), [0.5, 0.5]):
-        raise Wrong("Right for q = 2. With q = 0 every client counts alike, whatever its loss.")
-    if not near(shares([1.0, 3.0], 1.0), [0.25, 0.75]):
-        raise Wrong("Right for q = 2, but not for q = 1: use the argument `q`.")
-    return "With q = 0 all count alike. The larger q, the more the worst-off client has to say."
-
-
-q3 = Exercise(
-    "Whom q-FedAvg listens to",
-    _check_voices,
-    hints=["First the powers, `loss**q`. Then divide each by the sum of all.", "A list: `[... for loss in losses]`."],
-    solution="    powers = [loss**q for loss in losses]\n    return [power / sum(powers) for power in powers]",
-)
 
 quiz = [
     Question(
