@@ -20,7 +20,10 @@ from course_lib.federated.momentum import ClientMomentum
 from course_lib.federated.packing import Packed
 from course_lib.federated.stage import Stage
 from course_lib.federated.strategy import OneStep, Strategy
-from course_lib.privacy.in_plans import SecureAggregation
+from course_lib.privacy.example_level import ExampleLevel
+from course_lib.privacy.in_plans import Budget, SecureAggregation
+from course_lib.privacy.private_users import PrivateUsers
+from course_lib.privacy.user_level import UserLevel
 
 # What only a server's messages go through.
 _WITH_A_SERVER = (
@@ -57,6 +60,8 @@ class Plan:
     `attack`: clients that poison their data or craft what they send, see `adversary.poisoning`.
     `aggregation`: a rule that stands attackers instead of the mean, see `aggregation.robust`; every message then counts alike.
     `secure_aggregation`: the server learns the sum of a round's messages and no single one, see `privacy.secure_aggregation`.
+    `privacy`: local steps that hide single examples (`privacy.example_level`; goes with any exchange, and `batch_size` is then its
+    sample rate's affair), or rounds that hide single clients (`privacy.user_level`). `budget`: where its epsilon has to end.
     `faults`: for some clients, `fault(message, round)` returns what the client sends instead of its message: anything.
     Raises ValueError, naming the value, for settings that make no sense.
     """
@@ -79,6 +84,8 @@ class Plan:
     attack: Attack | None = None
     aggregation: Rule | Mixed | None = None
     secure_aggregation: SecureAggregation | None = None
+    privacy: ExampleLevel | UserLevel | None = None
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
         for name in ("rounds", "local_steps", "local_epochs", "batch_size", "required"):
@@ -116,8 +123,35 @@ class Plan:
             )
         if self.secure_aggregation is not None:
             self._check_secure_aggregation()
+        self._check_privacy()
         if self.exchange == "none" and self.data != "pooled":
             raise ValueError("exchange='none' needs data='pooled': one machine trains on everything")
+
+    def _check_privacy(self) -> None:
+        if self.budget is not None and self.privacy is None:
+            raise ValueError(f"budget={self.budget!r} needs privacy=...: without noise the first round exceeds it")
+        if not isinstance(self.privacy, UserLevel):
+            return
+        if self.exchange != "server":
+            raise ValueError(
+                f"privacy={self.privacy!r} hides clients, and needs exchange='server', not {self.exchange!r}"
+            )
+        for name, why in (
+            ("fleet", "its cohorts are drawn as the accountant assumes, each client by itself"),
+            ("aggregation", "its noise is measured for a sum over clients"),
+            ("compression", "what packing does to a message comes after it is clipped, and may make it longer"),
+        ):
+            if getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)!r} does not go with {self.privacy!r}: {why}")
+        if self.privacy.noise_by == "clients" and not self.secure_aggregation:
+            raise ValueError(
+                "noise_by='clients' needs secure_aggregation: a server that sees single messages sees each with little noise"
+            )
+        strategy = self.strategy or Strategy()
+        if strategy.by_examples or strategy.message_size(8) != 8 or type(strategy).read is not Strategy.read:
+            raise ValueError(
+                f"strategy={strategy!r} sends more than an update, or weighs by examples: it does not go with {self.privacy!r}"
+            )
 
     def _check_secure_aggregation(self) -> None:
         for name, why in (
@@ -141,6 +175,11 @@ class Plan:
         return OneStep(self.learning_rate) if self.sends == "gradient" else Strategy()
 
     @property
+    def steps_by(self) -> ExampleLevel | None:
+        """How local steps are taken, if not as plain SGD."""
+        return self.privacy if isinstance(self.privacy, ExampleLevel) else None
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         """What happens to a message on its way, in the order in which a client sees to it."""
         found: list[Stage] = []
@@ -150,6 +189,8 @@ class Plan:
             found.append(Hostile(self.attack))
         if self.faults:
             found.append(Faults(self.faults))
+        if isinstance(self.privacy, UserLevel):
+            found.append(PrivateUsers(self.privacy))
         if self.compression:
             found.append(Packed(self.compression))
         return tuple(found)
@@ -161,7 +202,7 @@ class Plan:
     @property
     def sends(self) -> Literal["gradient", "update"]:
         """What travels: after a single step the gradient itself, otherwise, or with a strategy, the change of the weights."""
-        return "gradient" if self.local_steps == 1 and self.strategy is None else "update"
+        return "gradient" if self.local_steps == 1 and self.strategy is self.privacy is None else "update"
 
     def but(self, **changes: Any) -> "Plan":
         """Return this plan with some answers changed, for example `plan.but(participation=0.5)`."""

@@ -25,7 +25,7 @@ class Pipeline:
             values = self._before[-1].numel()
             blank = stage.blank(values)
             self._before.append(torch.zeros(stage.size(values)) if blank is None else blank)
-        self.blank, self.values = self._before[-1], self._before[0].numel()
+        self.blank, self.values = self._before[-1], self._before[-1].numel()
         self.fresh: States = ({},) * (1 + len(self.stages))
         self.alike = any(stage.alike for stage in self.stages)
         self.counts_empty = any(stage.counts_empty for stage in self.stages)
@@ -41,12 +41,14 @@ class Pipeline:
 
         A stage that finds something else than it expects, because a stage before it has gone wrong, lets it pass.
         """
+        received, said = self.heard(received)
         sent: dict[int, Any] = {}
         remembered: dict[int, list[State]] = {}
         for client, work in works.items():
             sent[client], own = self.strategy.client(received, states[client][0], work)
             remembered[client] = [own]
         for position, (stage, expected) in enumerate(zip(self.stages, self._before, strict=False), start=1):
+            turn = replace(turn, said=said[position - 1])
             joint = {client: sent[client] for client in works if client in stage.together}
             sent |= stage.colluders(joint, turn) if joint else {}
             for client in works:
@@ -71,8 +73,17 @@ class Pipeline:
         return (self.strategy.server_start(theta), *(stage.server_start() for stage in self.stages))
 
     def download(self, theta: Tensor, server: States) -> Tensor:
-        """Return what the server sends to each client of a round."""
-        return self.strategy.download(theta, server[0])
+        """Return what the server sends to each client of a round: what the strategy does, and what stages announce."""
+        model = self.strategy.download(theta, server[0])
+        if not any(stage.announces for stage in self.stages):
+            return model
+        return torch.cat([model, *(stage.announce(own) for stage, own in zip(self.stages, server[1:], strict=True))])
+
+    def heard(self, received: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the strategy's part of what a client received, and what each stage announced."""
+        counts = [stage.announces for stage in self.stages]
+        model, *said = received.split([len(received) - sum(counts), *counts])
+        return model, said
 
     def server(
         self, theta: Tensor, total: Total, server: States, share: float, turn: Turn

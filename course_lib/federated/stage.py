@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 # Named vectors that a client or the server keeps from round to round. Nobody else sees them.
@@ -16,22 +17,27 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Turn:
-    """A stage's turn in a round, counted from 0, of the run with this seed; `cohort`: how many clients are to answer."""
+    """A stage's turn in a round, counted from 0, of the run with this seed.
+
+    `cohort`: how many clients are to answer; `expected`: how many answer on average; `required`: with fewer the round does not
+    count; `said`: what the server's half of the stage told all clients with the model, `(announces,)`.
+    """
 
     round_index: int
     seed: int
     cohort: int
+    expected: float
+    required: int
+    said: Tensor
 
 
 @dataclass(frozen=True)
 class Total:
-    """What the server has after a round: `mean: (m,)` of `count` messages that weigh `weight` together, in a cohort that was
-    expected to be of `expected` clients."""
+    """What the server has after a round: `mean: (m,)` of `count` messages that weigh `weight` together."""
 
     mean: Tensor
     count: int
     weight: float
-    expected: float
 
 
 class Stage:
@@ -40,11 +46,13 @@ class Stage:
     `together`: the clients whose messages it makes jointly, each from all of theirs; one process hosts them.
     `alike`: whether every client must count alike in the mean, whatever it holds.
     `counts_empty`: whether a round in which no message came is a step like any other.
+    `announces`: how many numbers its server half sends to all clients with the model.
     """
 
     together: ClassVar[Collection[int]] = ()
     alike: ClassVar[bool] = False
     counts_empty: ClassVar[bool] = False
+    announces: ClassVar[int] = 0
 
     def size(self, values: int) -> int:
         """Return how many numbers it makes of a message of `values` numbers."""
@@ -65,6 +73,10 @@ class Stage:
     def read(self, message: Tensor, values: int) -> Tensor:
         """Return the vector `(values,)` that a message stands for, as far as the server can see it."""
         return message
+
+    def announce(self, state: State) -> Tensor:
+        """Return what the server tells all clients of a round, `(announces,)`."""
+        return torch.zeros(0)
 
     def server_start(self) -> State:
         """Return what the server remembers before the first round."""

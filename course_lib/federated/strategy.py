@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,28 @@ from course_lib.learning import evaluation, sgd
 __all__ = ["LocalWork", "State", "Strategy"]
 
 
+class Steps(Protocol):
+    """Another way to take local steps than plain SGD, such as DP-SGD."""
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """How many steps go through as many examples as a client has."""
+        ...
+
+    def train(
+        self, model: sgd.FlatModel, x: Tensor, y: Tensor, learning_rate: float, first_step: int, steps: int,
+        key: tuple[int | str, ...], correction: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Train `model` in place and return what changed `(d,)`, as `sgd.local_update` does."""
+        ...
+
+
 @dataclass(frozen=True)
 class LocalWork:
     """A client's work in one round: its examples, and how many SGD steps on them it takes.
 
-    `steps`: SGD steps of this round; `examples`: how many the client holds; `rate`: the learning rate of a step.
+    `steps`: SGD steps of this round; `examples`: how many the client holds; `rate`: the learning rate of a step; `by`: how steps
+    are taken, if not as plain SGD.
     """
 
     model: sgd.FlatModel
@@ -28,6 +45,7 @@ class LocalWork:
     first_step: int
     steps: int
     key: tuple[int | str, ...] = field(repr=False)
+    by: "Steps | None" = None
 
     @property
     def examples(self) -> int:
@@ -40,6 +58,10 @@ class LocalWork:
         `correction(theta)` returns what is added to the gradient `(d,)` at the weights `theta: (d,)` of every step.
         """
         self.model.theta.copy_(start)
+        if self.by is not None:
+            return self.by.train(
+                self.model, self.shard.x, self.shard.y, self.rate, self.first_step, self.steps, self.key, correction
+            )
         return sgd.local_update(
             self.model, self.shard.x, self.shard.y, self.rate, self.batch_size, self.first_step, self.steps, self.key,
             correction,

@@ -1,7 +1,7 @@
-"""What a plan says of secure aggregation. It stands apart from the protocol, so that a plan imports no cryptography."""
+"""What a plan says of secure aggregation and of a budget. It stands apart, so that a plan imports no cryptography and no Opacus."""
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,21 @@ class SecureAggregation:
                 f"threshold={self.threshold} must be above 0.5 and at most 1: at a half or below, two groups of clients could "
                 "be told different things"
             )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Where a run's privacy has to end: it stops before the round that would take epsilon beyond this.
+
+    `delta`: by default a tenth of 1 / n, for n examples or clients. Raises ValueError for an epsilon that is not above 0, or a delta
+    outside (0, 1).
+    """
+
+    epsilon: float = inf
+    delta: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.epsilon > 0:
+            raise ValueError(f"epsilon={self.epsilon} must be above 0, for example 3")
+        if self.delta is not None and not 0 < self.delta < 1:
+            raise ValueError(f"delta={self.delta} must lie between 0 and 1: well below 1 / n, for example 1e-5")

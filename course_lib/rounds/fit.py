@@ -96,6 +96,9 @@ def fit(
     weights = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     attendance = preparation.attendance(plan, sizes, weights, seed)
     preparation.check_attendance(plan.strategy, attendance)
+    spending = preparation.spending(plan, sizes, attendance)
+    if spending is not None and plan.budget is not None:
+        attendance = attendance[: preparation.within_budget(plan.budget, spending)]
     hosts = preparation.hosting(plan, held, attendance, workers)
     job = Job(module, plan, seed, sizes, attendance, hosts, evaluate_every, stop_at, keep_payloads)
     given = [Holdings() for _ in range(workers)]
@@ -107,7 +110,7 @@ def fit(
 
     def show(_rank: int, done: int) -> None:
         if progress is not None:
-            progress(done, plan.rounds)
+            progress(done, len(attendance))
 
     if world > 1:
         log = work(job, given[rank])
@@ -125,4 +128,4 @@ def fit(
             raise
     if logs[0].warning and rank == 0:
         warnings.warn(logs[0].warning, RuntimeWarning, stacklevel=3)  # the caller of `fit`, past its turn
-    return assemble(plan, seed, module, logs)
+    return assemble(plan, seed, module, logs, spending)

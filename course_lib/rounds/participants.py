@@ -52,7 +52,10 @@ class Participants:
 
     def turn(self, round_index: int) -> Turn:
         """Return what a stage is told of a round."""
-        return Turn(round_index, self.job.seed, len(self.job.attendance[round_index].work))
+        return Turn(
+            round_index, self.job.seed, len(self.job.attendance[round_index].work),
+            self.plan.participation * len(self.job.sizes), self.plan.required, torch.zeros(0),
+        )  # fmt: skip
 
     def settle(self, *, used: bool) -> None:
         """End a round: what was proposed counts if the server has used the round's sound messages, else it is forgotten."""
@@ -70,11 +73,11 @@ class Participants:
     def personal(self, participant: int, received: Tensor) -> Tensor:
         """Return the weights `(d,)` that a client uses in the end, from the server's last message."""
         if self.plan.strategy is None:
-            return received
+            return self.pipeline.heard(received)[0]
         with self.recorder.phase("computing"):
             work = self.work(participant, self.plan.rounds, 1.0)
             state = self.states.get(participant, self.pipeline.fresh)[0]
-            return self.pipeline.strategy.personal(received, state, work)
+            return self.pipeline.strategy.personal(self.pipeline.heard(received)[0], state, work)
 
     def work(self, participant: int, round_index: int, share: float) -> LocalWork:
         """Return a participant's work in a round, seeded so that it is the same wherever the participant is hosted."""
@@ -84,7 +87,7 @@ class Participants:
         steps = local_steps(plan, len(shard))
         return LocalWork(
             self.model, shard, plan.learning_rate, plan.batch_size, round_index * steps, max(1, round(share * steps)),
-            sgd.batch_key(self.job.seed, participant),
+            sgd.batch_key(self.job.seed, participant), self.plan.steps_by,
         )  # fmt: skip
 
     def examples(self, participant: int, round_index: int) -> float:
@@ -95,6 +98,8 @@ class Participants:
         per_epoch = sgd.steps_an_epoch(size, batch)
         if self.pipeline.alike:
             return 1.0
+        if self.plan.steps_by is not None:
+            return float(size)  # batches are drawn at random, and what is in one is nobody's business
         if self.pipeline.strategy.by_examples:
             return steps * size / per_epoch  # what a round goes through on average
         first_step = round_index * steps

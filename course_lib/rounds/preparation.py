@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,12 @@ from course_lib.federated.strategy import Strategy
 from course_lib.learning import keys
 from course_lib.learning.sgd import steps_an_epoch
 from course_lib.plans import Plan
+from course_lib.privacy.in_plans import Budget
+from course_lib.privacy.user_level import UserLevel, cohort
 from course_lib.rounds.exchange import balanced_hosts
+
+if TYPE_CHECKING:
+    from course_lib.privacy.of_runs import Spending
 
 # The indices of the training examples that each client holds.
 Partition = Sequence[np.ndarray | Sequence[int]]
@@ -197,7 +202,10 @@ def participant_sizes(plan: Plan, held: Sequence[int]) -> tuple[int, ...]:
 
 
 def cohorts(plan: Plan, participants: int, seed: int) -> tuple[tuple[int, ...], ...]:
-    """Return the participants of each round, drawn without replacement from (seed, round)."""
+    """Return the participants of each round, drawn from (seed, round): without replacement, or as the plan's privacy asks."""
+    if isinstance(plan.privacy, UserLevel):
+        draws = (cohort(range(participants), plan.participation, seed, number) for number in range(plan.rounds))
+        return tuple(tuple(drawn) for drawn in draws)
     size = max(1, round(plan.participation * participants))
     if size == participants:
         return (tuple(range(participants)),) * plan.rounds
@@ -224,6 +232,30 @@ def attendance(plan: Plan, sizes: Sequence[int], weights: int, seed: int) -> tup
     )  # fmt: skip
 
 
+def spending(plan: Plan, sizes: Sequence[int], in_round: Sequence[Attendance]) -> "Spending | None":
+    """Return what a private plan spends round by round; None for one that is not private."""
+    if plan.privacy is None:
+        return None
+    from course_lib.privacy import of_runs
+
+    taken = [
+        {client: max(1, round(share * local_steps(plan, sizes[client]))) for client, share in now.work.items()}
+        for now in in_round
+    ]
+    return of_runs.spending(plan.privacy, plan.budget, plan.data == "pooled", sizes, taken, plan.participation)
+
+
+def within_budget(budget: Budget, spending: "Spending") -> int:
+    """Return how many rounds a budget allows. Raises ValueError where it is not enough for one."""
+    rounds = spending.rounds_within(budget.epsilon)
+    if not rounds:
+        raise ValueError(
+            f"budget={budget!r}: the first round alone takes epsilon to {spending.epsilon(1):.3g} at delta = {spending.delta:.2g}: "
+            "raise the noise_multiplier (privacy.accounting.noise_for finds one), or the budget"
+        )
+    return rounds
+
+
 def check_attendance(strategy: Strategy | None, in_round: Sequence[Attendance]) -> None:
     """Raise ValueError, with the remedy, where a strategy does not go together with how clients take part."""
     if strategy is None:
@@ -244,7 +276,8 @@ def local_steps(plan: Plan, examples: int) -> int:
     if plan.local_steps is not None:
         return plan.local_steps
     assert plan.local_epochs is not None
-    return plan.local_epochs * steps_an_epoch(examples, plan.batch_size)
+    each = plan.steps_by.steps_an_epoch if plan.steps_by else steps_an_epoch(examples, plan.batch_size)
+    return plan.local_epochs * each
 
 
 def hosting(plan: Plan, held: Sequence[int], in_round: Sequence[Attendance], workers: int) -> tuple[int, ...]:

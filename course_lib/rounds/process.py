@@ -136,7 +136,7 @@ class _Process:
             return theta
         mean = torch.zeros(self.pipeline.values) if answers.mean is None else answers.mean
         used = sum(weights[client] for client in now.work if client not in answers.left_out)
-        total = Total(mean, answers.count, used, self.plan.participation * len(weights))
+        total = Total(mean, answers.count, used)
         theta, self.server_states = self.pipeline.server(
             theta, total, self.server_states, used / sum(weights), self.participants.turn(round_index)
         )
@@ -222,7 +222,7 @@ class _Process:
     def _evaluate(self, theta: Tensor, done: int, started: float) -> bool:
         """Test the weights on the server where it is time to; return whether the run may stop."""
         job = self.job
-        if not self.is_server or (done % job.evaluate_every and done != self.plan.rounds):
+        if not self.is_server or (done % job.evaluate_every and done != len(job.attendance)):
             return False
         accuracy, loss = self._judged(theta, self.holdings.test)
         row = {"round": done, "accuracy": accuracy, "loss": loss}

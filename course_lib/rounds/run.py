@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from course_lib.privacy.guarantee import Guarantee
+    from course_lib.privacy.of_runs import Spending
+
 Span = tuple[str, float, float]
 
 
@@ -61,6 +64,33 @@ class Run:
     client_accuracy: "np.ndarray"
     payloads: list[Tensor]
     best_model: nn.Module
+    spending: "Spending | None" = None
+
+    @property
+    def privacy(self) -> "pd.DataFrame":
+        """A DataFrame with one row an evaluation: round, steps and epsilon so far, at one delta for the whole run.
+
+        Raises ValueError for a run that is not private.
+        """
+        import pandas as pd
+
+        spending = self._spending()
+        return pd.DataFrame(
+            [(done, spending.steps[done - 1], spending.epsilon(done)) for done in self.history["round"].astype(int)],
+            columns=["round", "steps", "epsilon"],
+        )
+
+    @property
+    def guarantee(self) -> "Guarantee":
+        """Epsilon at the end, with delta, unit, neighbours and who is trusted. Raises ValueError for a run that is not private."""
+        return self._spending().guarantee(int(self.history["round"].iloc[-1]))
+
+    def _spending(self) -> "Spending":
+        if self.spending is None:
+            raise ValueError(
+                "this run is not private: its plan needs privacy=..., see privacy.example_level and user_level"
+            )
+        return self.spending
 
     @property
     def accuracy(self) -> float:
@@ -86,7 +116,9 @@ class Run:
         return int(reached.iloc[0]) if len(reached) else None
 
 
-def assemble(plan: Plan, seed: int, module: nn.Module, logs: list[WorkerLog]) -> Run:
+def assemble(
+    plan: Plan, seed: int, module: nn.Module, logs: list[WorkerLog], spending: "Spending | None" = None
+) -> Run:
     """Return the Run that the logs of all worker processes, in rank order, add up to.
 
     Raises ValueError where messages came and the server could use none: the model would be returned untrained.
@@ -118,7 +150,7 @@ def assemble(plan: Plan, seed: int, module: nn.Module, logs: list[WorkerLog]) ->
     return Run(
         plan=plan, seed=seed, workers=len(logs), model=_holding(logs[0].theta, module), history=_history(logs[0].checkpoints, traffic),
         traffic=traffic, timeline=timeline, client_accuracy=np.array([accuracies[k] for k in sorted(accuracies)]),
-        payloads=[payload for _, payload in sent if payload is not None], best_model=_holding(logs[0].best, module),
+        payloads=[payload for _, payload in sent if payload is not None], best_model=_holding(logs[0].best, module), spending=spending,
     )  # fmt: skip
 
 
