@@ -1,23 +1,27 @@
 """What does it cost that the server learns the sum and nothing else? Seconds and bytes of secure aggregation over a plain sum.
 
-    python benchmarks/secure_aggregation.py                     10, 50 and 200 clients, three turns: some minutes on a quiet core
+    python benchmarks/secure_aggregation.py                     10, 50 and 200 clients, three turns; most of it is Flower
     python benchmarks/secure_aggregation.py --clients 10 50     fewer clients
+    python benchmarks/secure_aggregation.py --no-flower         without Flower: about a minute on a quiet core
     python benchmarks/secure_aggregation.py --quick             10 clients, 1,000 weights, one turn, without Flower
 
-Each client has a vector of 199,210 weights, the size of the 2NN. All parties run one after the other in one process, on one thread, so
-seconds are those of all clients and of the server together. They are the processor's: what a quiet machine's clock shows, too, while the
-clock of a busy one, which is printed beside them, shows more. `seconds_a_client` is an n-th of what clients do, that is of all but the
-last stage: what each would wait for on a machine of its own. Bytes are those of messages, without headers. Nothing is trained.
+Each client has a vector of 199,210 weights, the size of the 2NN. All parties run one after the other in one process, on one
+thread, so seconds are those of all clients and of the server together. They are the processor's: what a quiet machine's clock
+shows, too, while the clock of a busy one, which is printed beside them, shows more. `seconds_a_client` is an n-th of what
+clients do, that is of all but the last stage: what each would wait for on a machine of its own. Bytes are those of messages,
+without headers. Nothing is trained.
 
 - plain: every client sends 4 bytes a weight, the server adds up in double precision.
 - ours: `secure_sum`, as many levels as the ring holds, threshold just above two thirds; every pair of clients shares a mask.
 - ours, dropouts: a tenth of the clients share keys and then drop out, so the server removes each of their pairs' masks.
 - Flower, all pairs: Flower's SecAgg+ (peers/flower_secagg.py), with every client everybody's neighbour, as in ours.
-- Flower, few pairs: the same with 2 log2(n) neighbours, rounded up, and itself, which is what SecAgg+ is for: its work grows with n log n, not
-  n^2, and a client is exposed by fewer colluders. Its masks come from no cipher, and its words have 64 bits: see there.
+- Flower, few pairs: the same with 2 log2(n) neighbours, rounded up, and itself, which is what SecAgg+ is for: its work grows
+  with n log n, not n^2, and a client is exposed by fewer colluders. Its masks come from no cipher, and its words have 64 bits:
+  see there.
 
-A contender with a mean that is further than one in 10,000 of the bound from the true one stops the run. Contenders take turns; figures are
-medians over turns. The last line is JSON, by number of clients; `seconds_over_plain` and `bytes_over_plain` are ours without dropouts.
+A contender with a mean that is further than one in 10,000 of the bound from the true one stops the run. Contenders take turns;
+figures are medians over turns. The last line is JSON, by number of clients; `seconds_over_plain` and `bytes_over_plain` are ours
+without dropouts.
 """
 
 import argparse
@@ -123,7 +127,8 @@ def take_turns(clients: int, weights: int, repeats: int, contenders: tuple[str, 
             figures = measure(contender, given)
             measured[contender].append(figures)
             print(
-                f"{clients:4} clients, turn {repeat + 1}  {contender:18} {figures['seconds']:8.3f} s ({figures['clock_seconds']:.3f} by the clock)  {figures['bytes'] / 1e6:8.2f} MB",
+                f"{clients:4} clients, turn {repeat + 1}  {contender:18} {figures['seconds']:8.3f} s "
+                f"({figures['clock_seconds']:8.3f} by the clock)  {figures['bytes'] / 1e6:8.2f} MB",
                 flush=True,
             )
     return {

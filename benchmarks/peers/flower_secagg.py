@@ -1,8 +1,8 @@
-"""Flower's SecAgg+ (Bell et al. 2020, eprint 2020/704, as Flower 1.41 ships it): its server workflow and its client mod, without a network.
+"""Flower's SecAgg+ (Bell et al. 2020, eprint 2020/704), as Flower 1.41 ships it: its server workflow and its client mod.
 
-In 1.41 only the legacy workflow has it. Here its grid is a loop that hands each message to the client's mod in this process. Two
-differences to bear in mind: its masks come from numpy's Mersenne Twister, seeded with the shared key folded to 32 bits, not from a
-cipher; and its vectors travel as 64-bit numbers.
+In 1.41 only the legacy workflow has it. Here its grid is a loop that hands each message to the client's mod in this process,
+without a network. Two differences to bear in mind: its masks come from numpy's Mersenne Twister, seeded with the shared key
+folded to 32 bits, not from a cipher; and its vectors travel as 64-bit numbers.
 """
 
 import os
@@ -29,8 +29,10 @@ from numpy.typing import NDArray
 
 
 class Here:
-    """Stands in for Flower's grid: every message goes to its client's mod at once, and what the protocol puts into it is counted: not the
-    model that Flower sends along, which is everybody's, with or without a mask."""
+    """Stands in for Flower's grid: every message goes to its client's mod at once.
+
+    What the protocol puts into it is counted; not the model that Flower sends along, masks or no masks.
+    """
 
     def __init__(self, vectors: dict[int, NDArray[np.float32]]) -> None:
         self.bytes = 0
@@ -62,7 +64,7 @@ def _bytes(config: ConfigRecord) -> int:
 
 
 def aggregate(vectors: dict[int, NDArray[np.float32]], bound: float, shares: int) -> tuple[NDArray[np.float64], int]:
-    """Return the mean `(m,)`, and how many bytes were sent, of one aggregation in which each client has `shares` neighbours, itself included.
+    """Return the mean `(m,)` of one aggregation in which each client has `shares` neighbours, itself included, and the bytes sent.
 
     Raises RuntimeError when Flower halts.
     """

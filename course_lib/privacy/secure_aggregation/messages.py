@@ -32,7 +32,7 @@ def pack(by_client: Mapping[int, bytes]) -> Tensor:
 
 
 def unpack(message: Tensor, length: int, sender: int) -> dict[int, bytes]:
-    """Return the mapping from clients to `length` bytes each. Raises WrongLengthError, naming the sender, for a message that is none."""
+    """Return the mapping from clients to `length` bytes each. Raises WrongLengthError, naming the sender, where it is none."""
     whole, row = message.numpy().tobytes(), _ID.size + length
     if len(whole) % row:
         raise WrongLengthError(sender, f"a message of {len(whole)} bytes does not hold rows of {row} bytes each")

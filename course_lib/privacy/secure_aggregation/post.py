@@ -1,4 +1,4 @@
-"""How messages get from clients to the server and back: handed over within a process, sent between processes, counted in both cases."""
+"""How messages get from clients to the server and back: handed over within a process, sent between two, counted in both cases."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -24,7 +24,7 @@ class Post:
     def collect(
         self, kind: str, senders: Iterable[int], make: Callable[[int], Tensor], take: Callable[[int, Tensor], None]
     ) -> None:
-        """Send what `make(client)` returns for each hosted sender; on the server, `take(client, message)` gets all of them in order."""
+        """Send what `make(client)` returns for each hosted sender; on the server, `take(client, message)` gets all, in order."""
         handles: list[Handle] = []
         for client in senders:
             message = make(client) if self._hosts[client] == self.rank else None

@@ -1,4 +1,4 @@
-"""The server's half of the protocol: it passes on what it cannot read, adds up what looks like noise, and asks for what removes it.
+"""The server's half of the protocol: it passes on what it cannot read, adds up noise, and asks for what removes the masks.
 
 Source: Bonawitz et al. 2017, eprint 2017/281, figure 4, without the parts for a malicious server.
 """
@@ -25,13 +25,13 @@ _NEXT = {"advertise": "share", "share": "mask", "mask": "unmask", "unmask": "sum
 
 
 class Server:
-    """The server in one round: `receive_keys` from each client, then `keys`; `receive_shares`, then `dealt`; `receive_masked`, then
-    `request`; `receive_unmask`, then `sum`.
+    """The server in one round: `receive_keys` from each client, then `keys`; `receive_shares`, then `dealt`; `receive_masked`,
+    then `request`; `receive_unmask`, then `sum`.
 
     Whoever has not sent a stage's message when the stage is closed has dropped out of it. Closing a stage raises AbortedError
-    where fewer than the threshold sent theirs; messages out of turn, or twice, raise UnexpectedMessageError.
-    `known`: public keys of earlier rounds, which are refused; this round's are added. It keeps only the running sum of the masked vectors, and
-    with `record` each of them as well, in `seen`.
+    where fewer than the threshold sent theirs; messages out of turn, or twice, raise UnexpectedMessageError. `known`: public
+    keys of earlier rounds, which are refused; this round's are added. It keeps only the running sum of the masked vectors,
+    and with `record` each of them as well, in `seen`.
     """
 
     def __init__(self, settings: Settings, known: set[bytes] | None = None, record: bool = False) -> None:
@@ -114,8 +114,8 @@ class Server:
     def sum(self) -> Tensor:
         """Close the last stage: return the survivors' weighted sum, float64 `(m,)`.
 
-        Raises AbortedError where fewer than the threshold sent their shares, and WrongShareError, naming the owner, for shares that give no key
-        or another one than was advertised.
+        Raises AbortedError where fewer than the threshold sent their shares, and WrongShareError, naming the owner, for shares
+        that give no key, or another one than was advertised.
         """
         self._close("unmask", len(self._shares))
         for owner in sorted(self._dealt):

@@ -10,7 +10,6 @@ from functools import lru_cache
 SECRET_BYTES = 32
 PRIME = 2**256 + 297  # the smallest one above every secret
 SHARE_BYTES = 33
-_DRAW_BYTES = 48  # for one coefficient: so much longer than the prime that the remainder is uniform to within 2^-127
 
 
 class ShareError(ValueError):
@@ -20,8 +19,8 @@ class ShareError(ValueError):
 def split(secret: bytes, points: Sequence[int], threshold: int, source: Callable[[int], bytes]) -> dict[int, bytes]:
     """Return a share of 33 bytes for each point. `source(k)` returns k random bytes.
 
-    Raises ValueError for a secret that is not 32 bytes, for points that repeat or lie outside 1 to PRIME - 1 (the secret itself lies at
-    0), and for a threshold below 1 or above the number of points.
+    Raises ValueError for a secret that is not 32 bytes, for points that repeat or lie outside 1 to PRIME - 1 (the secret
+    itself lies at 0), and for a threshold below 1 or above the number of points.
     """
     if len(secret) != SECRET_BYTES:
         raise ValueError(f"a secret has {SECRET_BYTES} bytes, not {len(secret)}")
@@ -29,12 +28,9 @@ def split(secret: bytes, points: Sequence[int], threshold: int, source: Callable
         raise ValueError(f"points {list(points)} must be different whole numbers, from 1 on: the secret lies at 0")
     if not 1 <= threshold <= len(points):
         raise ValueError(f"threshold={threshold} must be 1 to {len(points)}, the number of shares")
-    drawn = source(_DRAW_BYTES * (threshold - 1))
-    coefficients = [
-        int.from_bytes(drawn[start : start + _DRAW_BYTES], "little") % PRIME
-        for start in range(0, len(drawn), _DRAW_BYTES)
-    ]
-    polynomial = [*coefficients, int.from_bytes(secret, "little")]  # highest degree first
+    # 32 random bytes are as good as a uniform element: the field has only 297 more.
+    drawn = [source(SECRET_BYTES) for _ in range(threshold - 1)]
+    polynomial = [int.from_bytes(number, "little") for number in (*drawn, secret)]  # highest degree first
     return {point: evaluate(polynomial, point).to_bytes(SHARE_BYTES, "little") for point in points}
 
 
@@ -49,9 +45,9 @@ def evaluate(polynomial: Sequence[int], point: int) -> int:
 def join(shares: Mapping[int, bytes], threshold: int) -> bytes:
     """Return the secret, given at least `threshold` shares by their points.
 
-    Shares beyond the threshold are checked against the others. Raises ShareError for too few shares, for one of a wrong length, and for
-    shares that do not belong together. With exactly `threshold` of them, a wrong share gives a wrong secret that looks like any other:
-    whoever must know has to check shares one by one.
+    Shares beyond the threshold are checked against the others. Raises ShareError for too few shares, for one of a wrong
+    length, and for shares that do not belong together. With exactly `threshold` of them, a wrong share gives a wrong secret
+    that looks like any other: whoever must know has to check shares one by one.
     """
     if len(shares) < threshold:
         raise ShareError(f"{len(shares)} shares where {threshold} are needed: they say nothing about the secret")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.privacy.secure_aggregation import MODULUS, Quantiser, Settings
+from course_lib.privacy.secure_aggregation import MODULUS, Quantiser, Settings, usual_threshold
 
 MOST = MODULUS - 1
 
@@ -113,3 +113,7 @@ def test_settings_that_cannot_work_are_refused_with_the_number(changes: dict, ma
     Settings(**good)
     with pytest.raises(ValueError, match=match):
         Settings(**(good | changes))
+
+
+def test_the_usual_threshold_is_just_above_two_thirds() -> None:
+    assert [usual_threshold(clients) for clients in (2, 3, 4, 5, 6, 9, 200)] == [2, 3, 3, 4, 5, 7, 134]

@@ -360,6 +360,17 @@ def test_a_client_outside_the_cohort_cannot_be_made() -> None:
         Client(7, settings())
 
 
+def test_what_the_server_recorded_stays_as_it_was_when_it_arrived() -> None:
+    protocol = ByHand()
+    dealt = protocol.share()
+    protocol.clients[1].receive(dealt[1])
+    message = protocol.clients[1].mask(protocol.vectors[1])
+    kept = message.clone()
+    protocol.server.receive_masked(1, message)
+    message.zero_()
+    assert torch.equal(protocol.server.seen[1], kept)
+
+
 def test_refusals_travel_between_processes() -> None:
     refusal = pickle.loads(pickle.dumps(WrongShareError(3, "is wrong")))
     assert (type(refusal), refusal.client, str(refusal)) == (WrongShareError, 3, "client 3: is wrong")

@@ -71,6 +71,12 @@ def test_as_many_as_the_threshold_are_enough_and_one_fewer_is_not(threshold: int
             secure_sum(vectors(), QUANTISER, threshold=threshold, drop_after=dict.fromkeys(range(may_drop + 1), stage))
 
 
+def test_without_a_threshold_it_is_just_above_two_thirds() -> None:
+    secure_sum(vectors(), QUANTISER, drop_after={1: "mask"})
+    with pytest.raises(AbortedError, match="of 4 needed"):
+        secure_sum(vectors(), QUANTISER, drop_after={1: "mask", 2: "mask"})
+
+
 def test_without_dropouts_secure_aggregation_is_the_plain_sum_to_the_quantisation_step() -> None:
     given = vectors(values=1000)
     result = secure_sum(given, Quantiser.finest(8.0, 5))
