@@ -18,8 +18,8 @@ _SMALLEST = 1e-5
 class AgainstKrum:
     """All attackers send -lambda x the signs of the mean (Fang et al. 2020, arXiv 1911.11815, section 3.2).
 
-    lambda begins at `largest_lambda` and is halved until Krum takes the crafted vector, or it is below 1e-5. Raises ValueError where the
-    attackers do not see the others' updates, or are too many for Krum: n <= 2 f + 2.
+    lambda begins at `largest_lambda` and is halved until Krum takes the crafted vector, or it is below 1e-5. Raises
+    ValueError where the attackers do not see the others' updates, or are too many for Krum: n <= 2 f + 2.
     """
 
     def craft(self, honest: Tensor, setting: Setting) -> Tensor:
@@ -40,10 +40,11 @@ class AgainstKrum:
 
 
 def largest_lambda(benign: Tensor, f: int) -> float:
-    """Return the lambda above which Krum cannot take the crafted vector (Fang et al. 2020, theorem 1), for `benign: (n - f, m)`.
+    """Return the lambda above which Krum cannot take the crafted vector, for `benign: (n - f, m)` (theorem 1).
 
-    A crafted vector has f - 1 twins at distance 0, so n - f - 2 - (f - 1) = n - 2 f - 1 of its neighbours are benign: that is by what the
-    sum is divided, with n counting everybody. Copies that put the benign ones alone there in place of n are wrong.
+    A crafted vector has f - 1 twins at distance 0, so n - f - 2 - (f - 1) = n - 2 f - 1 of its neighbours are benign:
+    that is by what the sum is divided, with n counting everybody. Copies that put the benign ones alone there in place
+    of n are wrong.
     """
     n, m = len(benign) + f, benign.shape[1]
     if n <= 2 * f + 2:

@@ -14,9 +14,9 @@ from course_lib.learning import keys
 class Attack:
     """`clients` poison their `data`, their `model` updates, or first one and then the other.
 
-    `colludes`: whether those of a round confer; each is otherwise on its own and takes itself for the only one. `omniscient`: whether they see
-    the others' updates as well. Without clients, data or model nothing is changed. A back door that takes over the model is
-    `Attack((3,), data=Backdoor(target=7), model=ModelReplacement())`.
+    `colludes`: whether those of a round confer; each is otherwise on its own and takes itself for the only one.
+    `omniscient`: whether they see the others' updates as well. Without clients, data or model nothing is changed. A
+    back door that takes over the model is `Attack((3,), data=Backdoor(target=7), model=ModelReplacement())`.
 
     Raises ValueError for a client that is named twice or is negative.
     """

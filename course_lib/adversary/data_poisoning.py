@@ -10,12 +10,13 @@ from course_lib.data import Dataset
 
 @dataclass(frozen=True)
 class LabelFlip:
-    """Labels are changed: `source` becomes `target`, or with neither given every class y becomes classes - 1 - y (for digits 9 - y).
+    """Labels are changed: `source` becomes `target`; with neither, every y becomes classes - 1 - y (for digits 9 - y).
 
-    `share`: of the examples that could be flipped, rounded to whole ones and drawn at random. Source: Tolpegin et al. 2020
-    (arXiv 2007.08432); all classes at once as in Fang et al. 2020 (arXiv 1911.11815).
+    `share`: of the examples that could be flipped, rounded to whole ones and drawn at random. Source: Tolpegin et al.
+    2020 (arXiv 2007.08432); all classes at once as in Fang et al. 2020 (arXiv 1911.11815).
 
-    Raises ValueError for only one of source and target, the same for both, a share outside [0, 1], or a class that is not there.
+    Raises ValueError for only one of source and target, the same for both, a share outside [0, 1], or a class that is
+    not there.
     """
 
     source: int | None = None
@@ -46,10 +47,12 @@ class LabelFlip:
 class Backdoor:
     """A bright square in the lower right corner that is to mean `target` (Gu et al. 2017, arXiv 1708.06733).
 
-    The model works as well as ever on clean images, so accuracy does not show it. `share`: of the examples that get the square and the
-    label `target`, rounded to whole ones and drawn at random. `size`: the square's side in pixels. `value`: how bright it is.
+    The model works as well as ever on clean images, so accuracy does not show it. `share`: of the examples that get the
+    square and the label `target`, rounded to whole ones and drawn at random. `size`: the square's side in pixels.
+    `value`: how bright it is.
 
-    Raises ValueError for a share outside [0, 1], a size below 1, or data that are not images at least as large, or lack the class.
+    Raises ValueError for a share outside [0, 1], a size below 1, or data that are not images at least as large, or lack
+    the class.
     """
 
     target: int = 0

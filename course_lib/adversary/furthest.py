@@ -17,9 +17,10 @@ _HALVINGS = 60
 class MinMax:
     """Mean + gamma x direction, no further from any update than two honest ones are from each other.
 
-    Source: Shejwalkar and Houmansadr 2021 ("Manipulating the Byzantine", NDSS, algorithm 1); it needs to know no rule. `direction`
-    (their "perturbation"): "deviation" (minus the standard deviation), "unit" (against the mean) or "sign" (against its signs). The largest gamma
-    is found by bisection. One attacker that sees only itself has nowhere to go. Raises ValueError for another direction.
+    Source: Shejwalkar and Houmansadr 2021 ("Manipulating the Byzantine", NDSS, algorithm 1); it needs to know no rule.
+    `direction` (their "perturbation"): "deviation" (minus the standard deviation), "unit" (against the mean) or "sign"
+    (against its signs). The largest gamma is found by bisection. One attacker that sees only itself has nowhere to go.
+    Raises ValueError for another direction.
     """
 
     direction: str = "deviation"
@@ -38,7 +39,7 @@ class MinMax:
 
 @dataclass(frozen=True)
 class MinSum:
-    """The same with sums: its squared distances to all updates add up to no more than those of the honest one furthest out.
+    """The same with sums: its squared distances add up to no more than those of the honest update furthest out.
 
     Source: the same. Raises ValueError for another direction.
     """
@@ -58,10 +59,10 @@ class MinSum:
 
 
 def _as_far_as(allowed: Callable[[Tensor], bool], seen: Tensor, direction: str) -> Tensor:
-    """Return mean + gamma x direction `(m,)` for the largest gamma at which its squared distances to `seen` are allowed."""
+    """Return mean + gamma x direction `(m,)` for the largest gamma whose squared distances to `seen` are allowed."""
     mean = weighted_mean(seen, [1.0] * len(seen))
     way = _way(direction, seen, mean).double()
-    # |mean + gamma way - x|² = |mean - x|² + 2 gamma way (mean - x) + gamma² |way|²: a few numbers, not vectors, to search with.
+    # |mean + gamma way - x|² = |mean - x|² + 2 gamma way (mean - x) + gamma² |way|²: the search needs no vectors.
     steps = (mean - row.double() for row in seen)
     apart = [(float(step @ step), float(way @ step)) for step in steps]
     (at_mean, slope), bend = torch.tensor(apart, dtype=torch.float64).T, float(way @ way)

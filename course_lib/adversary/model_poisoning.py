@@ -27,8 +27,8 @@ class SignFlip:
 class ModelReplacement:
     """Each attacker sends `boost` times its update (Bagdasaryan et al. 2020, arXiv 1807.00459, equation 3).
 
-    None stands for n / f: where the others' updates cancel, the mean is then what the attackers trained, for example a model with a
-    back door. The paper's boost is n / eta for one attacker and a server's rate eta. 1 changes nothing.
+    None stands for n / f: where the others' updates cancel, the mean is then what the attackers trained, for example a
+    model with a back door. The paper's boost is n / eta for one attacker and a server's rate eta. 1 changes nothing.
     """
 
     boost: float | None = None
@@ -44,17 +44,17 @@ class ModelReplacement:
 
 @dataclass(frozen=True)
 class ALIE:
-    """A little is enough: mean - z x standard deviation, coordinate by coordinate (Baruch et al. 2019, arXiv 1902.06156).
+    """A little is enough: mean - z x standard deviation of each coordinate (Baruch et al. 2019, arXiv 1902.06156).
 
-    `z` is as large as it may be while enough honest clients lie further out than the attackers, so that a majority seems to side with them:
-    the normal quantile of (n - f - s) / (n - f), where s = floor(n / 2 + 1) - f honest supporters are wanted. A number overrides it.
-    Raises ValueError where the attackers are a majority by themselves: s <= 0.
+    `z` is as large as it may be while enough honest clients lie further out than the attackers, so that a majority
+    seems to side with them: the normal quantile of (n - f - s) / (n - f), where s = floor(n / 2 + 1) - f honest
+    supporters are wanted. A number overrides it. Raises ValueError where the attackers alone are a majority (s <= 0).
     """
 
     z: float | None = None
 
     def craft(self, honest: Tensor, setting: Setting) -> Tensor:
-        """Return the same vector for all attackers, `(f, m)`; the deviation is that of the updates seen, divided by their number."""
+        """Return the same vector for all attackers, `(f, m)`; the variance seen is divided by the number seen."""
         seen = setting.seen(honest)
         mean, deviation = _mean(seen), seen.var(0, correction=0).sqrt()
         z = largest_z(setting.n, setting.f) if self.z is None else self.z
@@ -73,7 +73,8 @@ def largest_z(n: int, f: int) -> float:
 class IPM:
     """Inner product manipulation: all send -epsilon times the mean (Xie et al. 2020, arXiv 1903.03936).
 
-    The mean of the round then points less far ahead, or back where epsilon > (n - f) / f; a small one looks honest to Krum.
+    The mean of the round then points less far ahead, or back where epsilon > (n - f) / f; a small one looks honest to
+    Krum.
     """
 
     epsilon: float = 0.5

@@ -1,4 +1,4 @@
-"""Attacks by clients, under one name: `from course_lib.adversary import poisoning`, then `poisoning.Attack(...)`.
+"""Attacks by clients, under one name: `poisoning.Attack(clients=(3, 7), model=poisoning.ALIE())`.
 
 | attack | what it needs to know |
 |---|---|

@@ -13,8 +13,8 @@ from course_lib.data import Dataset
 class Setting:
     """A round as the attackers see it.
 
-    `n`: clients of the round, of which `f` attack. `generator`: keyed by seed and round, for attacks that draw. `benign: (n - f, m)`:
-    the others' updates, where the attackers see them; None where they know only their own.
+    `n`: clients of the round, of which `f` attack. `generator`: keyed by seed and round, for attacks that draw.
+    `benign: (n - f, m)`: the others' updates, where the attackers see them; None where they know only their own.
 
     Raises ValueError for an `f` that does not lie between 0 and n, or another number of benign updates.
     """
@@ -32,7 +32,7 @@ class Setting:
             raise ValueError(f"{len(self.benign)} benign updates, but n={self.n} and f={self.f}: pass n - f of them")
 
     def seen(self, honest: Tensor) -> Tensor:
-        """Return the honest updates that attackers can reckon with: the others', or what they would have sent: `(f, m)`."""
+        """Return the honest updates that attackers can reckon with: the others', or their own `(f, m)`."""
         return honest if self.benign is None else self.benign
 
 

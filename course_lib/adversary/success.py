@@ -11,7 +11,7 @@ from course_lib.learning.evaluation import scores
 
 @dataclass(frozen=True)
 class Success:
-    """Of `images` held-out images that do not show the target, the `share` (0 to 1) taken for it when marked, and the `chance`: unmarked."""
+    """The `share` (0 to 1) of marked images taken for the target, and of the same unmarked: `chance`."""
 
     share: float
     chance: float
@@ -19,10 +19,10 @@ class Success:
 
 
 def attack_success(model: nn.Module, backdoor: Backdoor, test: Dataset) -> Success:
-    """Return how often `model` takes marked images for the target, and how often the same images without the mark.
+    """Return how often `model` takes marked images for the target, and how often the same ones without the mark.
 
-    Images of the target class are left out: they would count as success without any attack. A model that was never attacked, asked
-    the same, says what the mark alone does. Raises ValueError where no image is left.
+    Images of the target class are left out: they would count as success without any attack. A model that was never
+    attacked, asked the same, says what the mark alone does. Raises ValueError where no image is left.
     """
     plain, marked = backdoor.others(test), backdoor.triggered(test)
     if not len(plain):

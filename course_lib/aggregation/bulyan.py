@@ -17,9 +17,9 @@ from course_lib.aggregation.rule import Rule
 class Bulyan(Rule):
     """Bulyan over Krum (El Mhamdi et al. 2018, arXiv 1802.07927). Stands 4 f + 3 <= n.
 
-    An attacker may stay near the honest vectors and yet be far off in one coordinate of many: no distance of whole vectors
-    shows it. So Krum chooses theta = n - 2 f vectors, one at a time from those that are left, and each coordinate of the result is
-    the mean of those theta - 2 f values that lie nearest to their median.
+    An attacker may stay near the honest vectors and yet be far off in one coordinate of many: no distance of whole
+    vectors shows it. So Krum chooses theta = n - 2 f vectors, one at a time from those that are left, and each
+    coordinate of the result is the mean of those theta - 2 f values that lie nearest to their median.
     """
 
     _for_each: ClassVar[int] = 4
@@ -42,7 +42,7 @@ class Bulyan(Rule):
 
 
 def _mean_near_the_median(values: np.ndarray, keep: int) -> np.ndarray:
-    """Return the mean `(columns,)` of the `keep` values nearest to the median of each rising row of `values: (columns, n)`."""
+    """Return the mean of the `keep` values nearest to the median of each rising row of `values: (columns, n)`."""
     wide = values.astype(np.float64)
     n = wide.shape[1]
     median = wide[:, (n - 1) // 2 : n // 2 + 1].mean(1, keepdims=True)

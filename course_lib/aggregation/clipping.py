@@ -13,8 +13,8 @@ from course_lib.aggregation.rule import Rule
 class NormBounding(Rule):
     """The mean of vectors shortened to the length `bound` where they are longer (Sun et al. 2019, arXiv 1911.07963).
 
-    It does not tell attackers from others: each moves the result by at most bound / n. Asked for 2 f < n, so that they are
-    outnumbered. An infinite bound is the mean. Raises ValueError for a bound that is not positive.
+    It does not tell attackers from others: each moves the result by at most bound / n. Asked for 2 f < n, so that they
+    are outnumbered. An infinite bound is the mean. Raises ValueError for a bound that is not positive.
     """
 
     bound: float = 1.0
@@ -30,11 +30,12 @@ class NormBounding(Rule):
 
 @dataclass(frozen=True)
 class CentredClipping(Rule):
-    """The mean of vectors drawn to within `radius` of a centre (Karimireddy et al. 2021, arXiv 2012.10333, algorithm 1).
+    """The mean of vectors drawn to within `radius` of a centre (Karimireddy et al. 2021, arXiv 2012.10333).
 
     v <- v + (1/n) sum of (x_i - v) min(1, radius / |x_i - v|), `passes` times. `start` is where v begins: the last
-    round's result, so that history counts; zeros in the first round. Each attacker moves v by at most radius / n a pass. Asked
-    for 2 f < n. The paper pairs it with client momentum. Raises ValueError for a radius that is not positive or no pass.
+    round's result, so that history counts; zeros in the first round. Each attacker moves v by at most radius / n a
+    pass. Asked for 2 f < n. The paper pairs it with client momentum. Raises ValueError for a radius that is not
+    positive or no pass.
     """
 
     radius: float = 1.0

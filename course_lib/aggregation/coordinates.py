@@ -27,9 +27,10 @@ class CoordinateMedian(Rule):
 
 @dataclass(frozen=True)
 class TrimmedMean(Rule):
-    """The mean of each coordinate without its f smallest and f largest values (Yin et al. 2018, definition 2). Stands 2 f < n.
+    """The mean of each coordinate without its f smallest and f largest values (Yin et al. 2018, definition 2).
 
-    It cuts exactly f on each side. A share rounded down, int(beta n), cuts nothing of n = 4 at beta = 0.2.
+    Stands 2 f < n. It cuts exactly f on each side. A share rounded down, int(beta n), cuts nothing of n = 4 at beta =
+    0.2.
     """
 
     def __call__(self, vectors: Tensor, **given: Any) -> Tensor:
@@ -46,7 +47,7 @@ def coordinate_median(vectors: Tensor) -> Tensor:
 
 
 def sorted_columns(vectors: Tensor) -> Iterator[np.ndarray]:
-    """Yield the values of `vectors: (n, d)` coordinate by coordinate in blocks `(columns, n)`, each row rising, NaN last.
+    """Yield the values of each coordinate of `vectors: (n, d)`, rising, NaN last, in blocks `(columns, n)`.
 
     Up to f NaN and infinities of either sign thus stand among the f outermost values of a side, like other extremes.
     NumPy sorts short rows of floats about twenty times as fast as torch.

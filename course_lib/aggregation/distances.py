@@ -11,8 +11,8 @@ _COLUMNS = 1024  # a block of that many columns of 100 vectors stays in the proc
 def squared_distances(vectors: Tensor) -> Tensor:
     """Return the squared distances `(n, n)` between `vectors: (n, d)`, in double precision.
 
-    They are sums of squared differences: |x|² + |y|² - 2xy would lose the digits in which near vectors differ. In double
-    precision no finite float32 overflows. A vector with NaN or infinity is infinitely far from all others.
+    They are sums of squared differences: |x|² + |y|² - 2xy would lose the digits in which near vectors differ. In
+    double precision no finite float32 overflows. A vector with NaN or infinity is infinitely far from all others.
     """
     n = len(vectors)
     pairs = torch.zeros(n * (n - 1) // 2, dtype=torch.float64)

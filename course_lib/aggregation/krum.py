@@ -15,8 +15,8 @@ from course_lib.aggregation.rule import Rule
 class Krum(Rule):
     """The one vector with the lowest score (Blanchard et al. 2017, arXiv 1703.02757). Stands 2 f + 2 < n.
 
-    A vector's score is the sum of its squared distances to the n - f - 2 nearest others: so many are sure to hold an honest
-    majority's company, and no attacker far away adds to it.
+    A vector's score is the sum of its squared distances to the n - f - 2 nearest others: whoever is chosen has honest
+    vectors near it, and attackers far away add to no honest score.
     """
 
     _besides: ClassVar[int] = 3
@@ -59,10 +59,11 @@ class MultiKrum(Rule):
 
 
 def krum_ranking(distances: Tensor, attackers: int) -> list[int]:
-    """Return the rows of squared distances `(n, n)` from the lowest score, the sum over the n - f - 2 nearest others, to the highest.
+    """Return the rows of squared distances `(n, n)` from the lowest score to the highest.
 
-    Two that are each other's nearest tie where only one neighbour counts: then their next neighbours decide, and at last who
-    stands first. The nearest is always counted, also where Bulyan asks about so few that n - f - 2 is 0.
+    A score is the sum over the n - f - 2 nearest others. Two that are each other's nearest tie where only one neighbour
+    counts: then their next neighbours decide, and at last who stands first. The nearest is always counted, also where
+    Bulyan asks about so few that n - f - 2 is 0.
     """
     rows = distances.clone().fill_diagonal_(inf).sort(dim=1).values.tolist()
     count = max(1, len(rows) - attackers - 2)

@@ -14,10 +14,10 @@ _COLUMNS = 4096
 
 @dataclass(frozen=True)
 class NearestNeighbourMixing(Rule):
-    """Each vector becomes the mean of the n - f nearest to it, itself included (Allouah et al. 2023, arXiv 2302.01772, algorithm 2).
+    """Each vector becomes the mean of the n - f nearest to it, itself included.
 
-    Returns `(n, d)`. With f = 0 all become the mean of all. Stands 2 f < n. A vector that is not finite stays as it is, for
-    the rule to see.
+    Source: Allouah et al. 2023 (arXiv 2302.01772, algorithm 2). Returns `(n, d)`. With f = 0 all become the mean of
+    all. Stands 2 f < n. A vector that is not finite stays as it is, for the rule to see.
     """
 
     def __call__(self, vectors: Tensor, **given: Any) -> Tensor:
@@ -35,11 +35,11 @@ class NearestNeighbourMixing(Rule):
 
 @dataclass(frozen=True)
 class Bucketing:
-    """Vectors are dealt at random into buckets of `size`, and each bucket is averaged (Karimireddy et al. 2022, arXiv 2006.09365,
-    algorithm 1).
+    """Vectors are dealt at random into buckets of `size`, and each bucket is averaged.
 
-    Returns `(ceil(n / size), d)`; f attackers spoil at most f buckets. `generator` deals, keyed by seed and round. A size of 1
-    changes nothing. Raises ValueError for a size below 1 or no generator.
+    Source: Karimireddy et al. 2022 (arXiv 2006.09365, algorithm 1). Returns `(ceil(n / size), d)`; f attackers spoil at
+    most f buckets. `generator` deals, keyed by seed and round. A size of 1 changes nothing. Raises ValueError for a
+    size below 1 or no generator.
     """
 
     size: int = 2
@@ -61,8 +61,8 @@ class Bucketing:
 class Mixed:
     """A rule with a step before it: `Mixed(NearestNeighbourMixing(2), Krum(2))` is used like a rule.
 
-    Its condition is that of both: among buckets, as many attackers as before are left in fewer vectors. Raises ValueError for
-    what either refuses, and for a step and a rule that count on different numbers of attackers.
+    Its condition is that of both: among buckets, as many attackers as before are left in fewer vectors. Raises
+    ValueError for what either refuses, and for a step and a rule that count on different numbers of attackers.
     """
 
     step: NearestNeighbourMixing | Bucketing

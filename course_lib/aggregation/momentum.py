@@ -1,4 +1,4 @@
-"""Momentum at the client: it sends a mean of its updates so far, so that an attacker must be wrong for many rounds in a row."""
+"""Momentum at the client: what it sends is a mean of its updates so far."""
 
 from torch import Tensor
 
@@ -6,8 +6,9 @@ from torch import Tensor
 def client_momentum(update: Tensor, memory: Tensor | None, beta: float) -> tuple[Tensor, Tensor]:
     """Return the message `(d,)` and the client's new memory: (1 - beta) update + beta memory, both the same numbers.
 
-    Source: Karimireddy et al. 2021 (arXiv 2012.10333, algorithm 2). Noise shrinks and with it the room in which attacks such as ALIE
-    hide. `memory`: the last message, or None before the first, which is then the update itself. beta = 0 changes nothing.
+    Source: Karimireddy et al. 2021 (arXiv 2012.10333, algorithm 2). Noise shrinks and with it the room in which attacks
+    such as ALIE hide. `memory`: the last message, or None before the first, which is then the update itself. beta = 0
+    changes nothing.
 
     Raises ValueError for beta outside [0, 1), or a memory of another length.
     """

@@ -1,4 +1,4 @@
-"""The rules that stand attackers, under one name: `from course_lib.aggregation import robust`, then `robust.Krum(attackers=2)`.
+"""The rules that stand attackers, under one name: `robust.Krum(attackers=2)(vectors)`.
 
 | rule | stands f of n | what an attacker can still do |
 |---|---|---|

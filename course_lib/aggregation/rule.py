@@ -13,8 +13,9 @@ from torch import Tensor
 class Rule(ABC):
     """A rule that makes one vector `(d,)` of `n` vectors `(n, d)`, up to `attackers` of which may be anything at all.
 
-    `rule(vectors)` gives every client the same say: a weight is a number that an attacker would lie about. What a rule takes
-    by name beside the vectors is in `needs`. A vector with NaN or infinity in it is an attacker's, and counts as one.
+    `rule(vectors)` gives every client the same say: a weight is a number that an attacker would lie about. What a rule
+    takes by name beside the vectors is in `needs`. A vector with NaN or infinity in it is an attacker's, and counts as
+    one.
 
     Raises ValueError for fewer vectors than `least`, or more vectors with NaN or infinity than `attackers`.
     """

@@ -11,11 +11,12 @@ from course_lib.aggregation.rule import Rule
 
 @dataclass(frozen=True)
 class FLTrust(Rule):
-    """The mean of updates brought to the reference's length, weighted by trust (Cao et al. 2021, arXiv 2012.13995, algorithm 2).
+    """The mean of updates brought to the reference's length, weighted by trust.
 
-    `reference: (d,)` is the update of the server itself, trained on a small clean data set of its own. Trust is the cosine with it, or
-    0 where that is negative. No majority is asked for, but one honest client: f < n. Where nobody is trusted the result is
-    zeros: the round changes nothing. Raises ValueError for a reference that is missing, not finite or of another length.
+    Source: Cao et al. 2021 (arXiv 2012.13995, algorithm 2). `reference: (d,)` is the update of the server itself,
+    trained on a small clean data set of its own. Trust is the cosine with it, or 0 where that is negative. No majority
+    is asked for, but one honest client: f < n. Where nobody is trusted the result is zeros: the round changes nothing.
+    Raises ValueError for a reference that is missing, not finite or of another length.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("reference",)
@@ -35,7 +36,8 @@ class FLTrust(Rule):
         finite = self.finite(vectors)
         if reference is None or reference.shape != vectors.shape[1:] or not torch.isfinite(reference).all():
             raise ValueError(
-                f"FLTrust needs reference, the server's own update of {vectors.shape[1]} finite numbers: train on data of its own"
+                f"FLTrust needs reference, the server's own update of {vectors.shape[1]} finite numbers: train on data "
+                "of its own"
             )
         towards = reference.double()
         trust = torch.zeros(len(vectors), dtype=torch.float64)

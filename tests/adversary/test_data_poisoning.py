@@ -94,7 +94,8 @@ def test_success_counts_marked_images_of_other_classes_beside_chance() -> None:
     triggered = door.triggered(test)
     assert len(triggered) == 200 - threes and 3 not in triggered.y
     assert (triggered.x[:, :, -4:, -4:] == 1).all() and torch.equal(triggered.y, test.y[test.y != 3])
-    assert test.x[:, :, -4:, -4:].max() < 1
+    assert (door.marked(test.x) == 1).flatten(1).sum(1).tolist() == [16] * 200
+    assert test.x[:, :, -4:, -4:].max() < 1  # the images themselves stay clean
 
 
 @pytest.mark.parametrize(

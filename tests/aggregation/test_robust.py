@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.aggregation import robust
+from course_lib.aggregation.distances import squared_distances
 from tests.aggregation.every_rule import RULES, given_for, normal
 
 HOSTILE = {
@@ -90,6 +91,14 @@ def test_distances_near_one_another_keep_their_digits() -> None:
     # |x|² + |y|² - 2xy in float32 says 0 for all of these.
     x = 1000 + torch.tensor([[0.0], [0.001], [0.0025], [0.0045], [0.007]]).repeat(1, 50)
     assert robust.Krum(1).chosen(x) == [1]
+
+
+def test_distances_have_double_precision_and_do_not_overflow() -> None:
+    x = normal(0, 5, 3000)
+    exact = ((x[:, None].astype(np.float64) - x[None]) ** 2).sum(2)
+    np.testing.assert_allclose(squared_distances(torch.from_numpy(x)).numpy(), exact, rtol=1e-12)
+    far = squared_distances(torch.tensor([[3e38], [-3e38], [np.nan], [np.inf]]))
+    assert far[0, 1] == pytest.approx(3.6e77) and torch.isinf(far[2:]).sum() == 6 and far.diagonal().sum() == 0
 
 
 @pytest.mark.parametrize(
