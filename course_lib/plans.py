@@ -202,7 +202,7 @@ class Plan:
     @property
     def sends(self) -> Literal["gradient", "update"]:
         """What travels: after a single step the gradient itself, otherwise, or with a strategy, the change of the weights."""
-        return "gradient" if self.local_steps == 1 and self.strategy is self.privacy is None else "update"
+        return "gradient" if self.local_steps == 1 and self.strategy is None and self.privacy is None else "update"
 
     def but(self, **changes: Any) -> "Plan":
         """Return this plan with some answers changed, for example `plan.but(participation=0.5)`."""

@@ -44,10 +44,10 @@ class Participants:
                 states = {one: self.states.get(one, self.pipeline.fresh) for one in group}
                 works = {one: self.work(one, round_index, shares[one]) for one in group}
                 self._made |= self.pipeline.messages(received, states, works, self.turn(round_index))
-            message, states = self._made.pop(participant)
+            message, proposed = self._made.pop(participant)
             # The sender can tell as well as the server whether a message is of use, so the server need not say.
-            if any(states) and is_like(message, self.pipeline.blank) and is_finite(self.pipeline.unpacked(message)):
-                self._proposed[participant] = states
+            if any(proposed) and is_like(message, self.pipeline.blank) and is_finite(self.pipeline.unpacked(message)):
+                self._proposed[participant] = proposed
             return message
 
     def turn(self, round_index: int) -> Turn:

@@ -100,7 +100,7 @@ def weights(of: rounds.Run) -> torch.Tensor:
 def messages(of: rounds.Run) -> str:
     """Return a digest of all messages: round, sender, receiver, kind and bytes; whether they crossed depends on the workers."""
     rows = of.traffic.drop(columns="crossed")
-    return hashlib.sha256(rows.sort_values(list(rows)).to_csv(index=False).encode()).hexdigest()[:16]
+    return hashlib.sha256(rows.sort_values(rows.columns.tolist()).to_csv(index=False).encode()).hexdigest()[:16]
 
 
 def digest(of: rounds.Run) -> str:
