@@ -123,7 +123,7 @@ quiz = [
         ],
     ),
     Question(
-        "The paper's FedAvg saves more rounds against FedSGD than yours. Why?",
+        "With IID clients, the paper's FedAvg saves more rounds against FedSGD than yours. Why?",
         [
             Choice(
                 "A pass there has 60 steps, here it has 4",
