@@ -105,7 +105,7 @@ def reached(name: str, partition: str, passes: int = 5) -> float:
 
 
 @pytest.mark.parametrize("partition", PARTITIONS)
-def test_ten_clients_need_far_fewer_rounds_than_one_a_hundred_hardly_fewer_and_one_the_fewest_updates(
+def test_ten_clients_need_far_fewer_rounds_than_one_a_hundred_somewhat_fewer_and_one_the_fewest_updates(
     partition: str,
 ) -> None:
     one, ten, hundred = (mean_rounds(partition, share) for share in COHORTS)
