@@ -1,15 +1,23 @@
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from course_lib import learning
 from course_lib.classroom import exercise, plots
 from course_lib.compression import Quantise
 from course_lib.federated.participation import LAPTOP, OLD_PHONE, PHONE, Devices
 from tests.classroom.explored import explored
 from tests.classroom.steady import moved
+
+STUDIES = Path(__file__).resolve().parents[2] / "course_lib/classroom/studies"
+STUDY = json.loads((STUDIES / "unreliable.json").read_text(encoding="utf-8"))
+RUNS = {(row["part"], row["name"]): row["runs"] for row in STUDY["rows"]}
+TIED = "half lost, same half"
 
 
 def judge(name: str, answer: Any) -> tuple[str, str]:
@@ -106,3 +114,70 @@ def test_the_axis_of_the_answers_stays_put_while_the_knobs_turn_and_they_have_th
     for each in extremes:
         drawn = who.fn(**each).figure.axes[0]
         assert all(bar.get_width() <= drawn.get_xlim()[1] for bar in drawn.patches)
+
+
+def mean(part: str, name: str, key: str = "accuracy") -> Any:
+    """The mean over the seeds: of "halves" and "heard" one number for either half."""
+    return np.mean([run[key] for run in RUNS[part, name]], axis=0)
+
+
+def gap(name: str) -> float:
+    """How many points the model is better at the digits 0 to 4."""
+    low, high = mean("lost", name, "halves")
+    return float(low - high)
+
+
+def test_answers_lost_by_chance_are_hardly_missed_and_tied_losses_cost_the_digits_of_those_who_are_lost() -> None:
+    everyone = mean("lost", "all answer")
+    assert everyone - mean("lost", "half lost by chance") < 1
+    assert mean("lost", "by chance, twice the rounds") > everyone
+    assert everyone - mean("lost", TIED) > 10 and gap(TIED) > 4 * gap("all answer")
+    # twice the rounds bring back more than half of the loss, and not evenly
+    assert everyone - mean("lost", "same half, twice the rounds") < (everyone - mean("lost", TIED)) / 2
+    assert gap("same half, twice the rounds") > 2 * gap("all answer")
+
+
+def test_asking_more_often_gains_the_most_weights_are_noisy_and_both_together_are_the_most_even() -> None:
+    often, weighted, both = remedies = ["asked more often", "weighted", "asked more often, weighted"]
+    accuracy = {name: [run["accuracy"] / 100 for run in RUNS["lost", name]] for name in remedies}
+    for other in (weighted, both):
+        assert learning.compare(accuracy[often], accuracy[other], "better").outcome == "holds"
+    low, high = mean("lost", often, "heard")
+    assert low > 1.5 * high
+    assert gap(both) < gap(weighted) and gap(both) < gap(often)
+    assert mean("lost", weighted, "megabytes_up") == mean("lost", TIED, "megabytes_up")
+    assert mean("lost", both, "megabytes_down") > 2 * mean("lost", TIED, "megabytes_down")
+    spread = {name: np.std([run["halves"][1] for run in RUNS["lost", name]]) for name in ["all answer", *remedies]}
+    assert max(spread, key=spread.__getitem__) == weighted
+
+
+def test_a_deadline_and_the_first_to_answer_choose_the_digits() -> None:
+    for name in ("deadline 2 s", "first 10 of 20"):
+        low, high = mean("late", name, "halves")
+        assert low - high > 30, name
+
+
+def test_few_clients_a_round_get_the_most_out_of_the_same_bytes() -> None:
+    one, five, hundred = (("few", name) for part, name in RUNS if part == "few")
+    by_size = [one, five, ("lost", "all answer"), hundred]
+    accuracies = [float(np.mean([run["accuracy"] for run in RUNS[each][:10]])) for each in by_size]
+    assert accuracies == sorted(accuracies, reverse=True)
+    sent = {mean(part, name, "megabytes_up") + mean(part, name, "megabytes_down") for part, name in by_size}
+    assert max(sent) - min(sent) < 0.01
+
+
+def test_the_lighter_model_is_first_at_85_and_fewer_of_its_runs_get_on_to_88() -> None:
+    def reached(name: str, goal: int) -> list[float]:
+        return [min([at[2] for at in run["curve"] if at[1] >= goal], default=np.inf) for run in RUNS["sizes", name]]
+
+    models = ["logistic", "64 hidden", "2NN"]
+    minutes = [np.mean(reached(name, 85)) for name in models]
+    assert minutes == sorted(minutes)
+    there = [np.isfinite(reached(name, 88)).sum() for name in models]
+    assert there == sorted(there) and there[0] < there[-1]
+
+
+def test_every_rate_lies_within_its_grid() -> None:
+    for entry in STUDY["tuning"]:
+        rates = [tried["rate"] for tried in entry["tried"]]
+        assert not entry["at_edge"] and min(rates) < entry["best"] < max(rates)

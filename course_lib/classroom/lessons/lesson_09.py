@@ -95,7 +95,7 @@ q2 = Exercise(
 
 quiz = [
     Question(
-        "Half of all answers are lost. When does that cost accuracy that more rounds do not bring back?",
+        "Half of all answers are lost. When does that cost much accuracy?",
         [
             Choice("When the lost clients hold what others do not", True, "The average is then one of the others."),
             Choice(
