@@ -1,6 +1,5 @@
 import json
 import re
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +155,7 @@ def test_the_axis_of_the_target_stays_put_in_every_currency_and_the_control_has_
     (target,) = explored("07", plots=plots, kinds=kinds, cohorts=COHORTS, counted=counted)
     assert target.units == {"target": "%"}
     assert target.unsteady() == []
-    for clients, currency in product(kinds, target.controls["counted_in"]):
-        drawn = target.fn(88, clients, currency).figure.axes[0]
+    for currency in target.controls["counted_in"]:
+        drawn = target.fn(88, "two shards", currency).figure.axes[0]
         low, high = drawn.get_xlim()
         assert all(low < bar.get_width() < high for bar in drawn.patches)

@@ -104,7 +104,7 @@ def test_the_axis_of_the_answers_stays_put_while_the_knobs_turn_and_they_have_th
         "09", plots=plots, Devices=Devices, Quantise=Quantise, message=4 * 50_890,
         devices=[LAPTOP, PHONE] * 25 + [OLD_PHONE] * 50, LAPTOP=LAPTOP, PHONE=PHONE, OLD_PHONE=OLD_PHONE,
     )  # fmt: skip
-    assert who.units == {"deadline": "s", "over_selection": "times", "local_passes": "epochs"}
+    assert who.units == {"deadline": "s", "over_selection": "times as many", "local_passes": "epochs"}
     extremes = [
         {"deadline": 0.5, "over_selection": 1.0, "local_passes": 10, "partial_work": False, "eight_bits_up": False},
         {"deadline": 5.0, "over_selection": 1.0, "local_passes": 1, "partial_work": True, "eight_bits_up": True},
@@ -127,7 +127,7 @@ def gap(name: str) -> float:
     return float(low - high)
 
 
-def test_answers_lost_by_chance_are_hardly_missed_and_tied_losses_cost_the_digits_of_those_who_are_lost() -> None:
+def test_answers_lost_by_chance_cost_little_and_tied_losses_the_digits_of_those_who_are_lost() -> None:
     everyone = mean("lost", "all answer")
     assert everyone - mean("lost", "half lost by chance") < 1
     assert mean("lost", "by chance, twice the rounds") > everyone
