@@ -119,6 +119,16 @@ def test_skew_costs_rounds_in_every_row_by_a_smaller_factor_than_in_the_paper() 
         assert 1 < mean_rounds("shards", share) / mean_rounds("iid", share) < paper[share]
 
 
+def test_at_the_papers_own_size_every_seed_arrives_in_fewer_rounds_than_published_and_skew_costs_less() -> None:
+    full = json.loads((STUDIES / "rounds_to_target_full.json").read_text(encoding="utf-8"))
+    rounds = {(row["partition"], row["participation"]): row["rounds"] for row in full["rows"]}
+    for row in full["rows"]:
+        assert len(row["rounds"]) == 3 and max(row["rounds"]) < row["published"]
+    for share, paper in ((0.1, 664 / 87), (0.2, 619 / 77)):
+        assert 1 < min(rounds["shards", share]) / max(rounds["iid", share])
+        assert max(rounds["shards", share]) / min(rounds["iid", share]) < paper
+
+
 @pytest.mark.parametrize("partition", PARTITIONS)
 def test_more_local_steps_save_rounds_and_five_passes_see_more_images_than_one(partition: str) -> None:
     sgd, one, five = (mean_rounds(partition, epochs=epochs) for epochs in (None, 1, 5))
