@@ -107,6 +107,7 @@ def test_an_interval_reads_as_a_person_would_write_it() -> None:
     assert str(found) == "0.931 ± 0.004"
     for cut in (Interval(0.99, 0.95, 1.0, 5), Interval(0.01, 0.0, 0.05, 5)):  # beyond what is possible no ± reaches
         assert f"{cut:.2f}" == f"{cut.mean:.2f} ({cut.low:.2f} to {cut.high:.2f})"
+    assert f"{Interval(0.0, -0.0449, 0.0453, 5):.2f}" == "0.00 ± 0.05"  # uneven by rounding alone
     assert not found.excludes(found.low) and not found.excludes(found.high)
 
 
