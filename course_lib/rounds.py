@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 
-import torch
 from torch import nn
 
 from course_lib import cluster, preparation
@@ -21,7 +20,7 @@ from course_lib.loop import Holdings, work
 from course_lib.models import ModelSpec, check_output
 from course_lib.plans import Plan
 from course_lib.preparation import Job, Partition
-from course_lib.run import Run, WorkerLog, assemble
+from course_lib.run import Run, assemble
 
 __all__ = ["DivergedError", "Run", "fit"]
 
@@ -71,7 +70,7 @@ def fit(
 
     Raises ValueError for bad input before any process starts, and where the server could use no message of the whole run;
     DivergedError when everybody's messages are no longer finite,
-    and cluster.WorkerError when a worker process fails.
+    and cluster.WorkerError when a worker process fails, also under torchrun: there it names the rank that this one lost.
     """
     seed = keys.seed(seed)
     preparation.check_setting()
@@ -112,9 +111,7 @@ def fit(
             progress(done, plan.rounds)
 
     if world > 1:
-        log = work(job, given[rank])
-        logs: list[WorkerLog] = [log] * world
-        torch.distributed.all_gather_object(logs, log)
+        logs = cluster.network.from_all(work(job, given[rank], lambda done: show(rank, done)))
     elif workers == 1:
         logs = [work(job, given[0], lambda done: show(0, done))]
     else:
