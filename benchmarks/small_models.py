@@ -17,15 +17,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import best_rate
 import torch
+from best_rate import TUNING_SEEDS
 
-from course_lib import data, learning, models, plans, rounds, study
-from course_lib.classroom.progress import track
+from course_lib import data, models, plans, rounds
 from course_lib.data import Dataset
 
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/small_models.json"
 PASSES, BATCH = 3, 16
-SEEDS, TUNING_SEEDS = tuple(range(10)), (100, 101, 102)
+SEEDS = tuple(range(10))
 GRID = (0.025, 0.05, 0.1, 0.2, 0.4)
 MODELS = {"logistic": models.logistic(), "2NN": models.mlp(hidden=(200, 200)), "LeNet": models.lenet()}
 
@@ -33,34 +34,23 @@ MODELS = {"logistic": models.logistic(), "2NN": models.mlp(hidden=(200, 200)), "
 def accuracy(model: str, rate: float, seed: int, train: Dataset, test: Dataset) -> float:
     """Return the accuracy at the end of a run, or NaN for a run that broke."""
     plan = plans.centralised(epochs=PASSES, batch_size=BATCH, learning_rate=rate)
-    try:
-        run = rounds.fit(
+    return best_rate.accuracy(
+        lambda: rounds.fit(
             MODELS[model], train, [range(len(train))], plan, test=test, seed=seed, evaluate_every=PASSES
-        )  # fmt: skip
-    except rounds.DivergedError:
-        return float("nan")
-    broke = not torch.isfinite(torch.nn.utils.parameters_to_vector(run.model.parameters())).all()
-    return float("nan") if broke else run.accuracy
+        )
+    )  # fmt: skip
 
 
 def contender(model: str, grid: Sequence[float], seeds: Sequence[int], widen: int) -> dict[str, Any]:
     """Return how the rate of one model was chosen, and its accuracies with it."""
-
-    def judged(jobs: Sequence[tuple[float, int]]) -> list[float]:
-        return [
-            accuracy(model, rate, seed, *data.hold_out(data.load("mnist5k", seed=seed)[0], seed=seed))
-            for rate, seed in track(jobs, f"Tuning: {model}")
-        ]
-
-    found = study.tune(judged, grid, TUNING_SEEDS, widen=widen)
-    reported = [
-        accuracy(model, found.best, seed, *data.load("mnist5k", seed=seed)) for seed in track(seeds, f"Runs: {model}")
-    ]
-    return {
-        "model": model, "rate": found.best, "at_edge": found.at_edge,
-        "tried": [{"rate": rate, "accuracy": list(scores)} for rate, scores in found.tried.items()],
-        "accuracy": [round(value, 4) for value in reported],
-    }  # fmt: skip
+    return {"model": model} | best_rate.tuned_and_run(
+        model,
+        lambda rate, seed: accuracy(
+            model, rate, seed, *data.hold_out(data.load("mnist5k", seed=seed)[0], seed=seed)
+        ),
+        lambda rate, seed: accuracy(model, rate, seed, *data.load("mnist5k", seed=seed)),
+        grid, seeds, widen,
+    )  # fmt: skip
 
 
 def measured(names: Sequence[str], grid: Sequence[float], seeds: Sequence[int], widen: int = 2) -> dict[str, Any]:
@@ -77,16 +67,8 @@ def measured(names: Sequence[str], grid: Sequence[float], seeds: Sequence[int], 
 
 def line(found: dict[str, Any]) -> dict[str, Any]:
     """Return the last line: by model its rate, its accuracy in percent, and its lead over the last model in points."""
-    table, reference = {}, [100 * value for value in found["rows"][-1]["accuracy"]]
-    for row in found["rows"]:
-        own = [100 * value for value in row["accuracy"]]
-        mean, lead = learning.interval(own), learning.paired_difference(own, reference)
-        table[row["model"]] = {
-            "rate": row["rate"],
-            "accuracy (%)": [round(mean.mean, 2), round(mean.half_width, 2)],
-            "ahead of the last (points)": [round(lead.mean, 2), round(lead.half_width, 2)],
-        }
-    return table
+    rows = found["rows"]
+    return best_rate.line(rows, "model", rows[-1], "ahead of the last (points)")
 
 
 def main() -> None:

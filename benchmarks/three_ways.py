@@ -21,10 +21,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import best_rate
 import torch
+from best_rate import TUNING_SEEDS
 
-from course_lib import data, learning, models, plans, rounds, study
-from course_lib.classroom.progress import track
+from course_lib import data, models, plans, rounds
 from course_lib.data import Dataset
 from course_lib.plans import Plan
 from course_lib.rounds.pooling import concatenated
@@ -32,7 +33,7 @@ from course_lib.rounds.preparation import Partition
 
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/three_ways.json"
 OWNERS, DIFFERENT, SAME = 4, 0.5, 100.0
-SEEDS, TUNING_SEEDS = tuple(range(20)), (100, 101, 102)
+SEEDS = tuple(range(20))
 GRID = (0.1, 0.2, 0.4, 0.8, 1.6)
 WAYS = {
     "one machine": plans.centralised(epochs=10, batch_size=160),
@@ -50,15 +51,12 @@ CONTENDERS = {
 
 def accuracy(plan: Plan, rate: float, seed: int, train: Dataset, owners: Partition, test: Dataset) -> float:
     """Return the test accuracy at the end of a run, or NaN for a run that broke."""
-    try:
-        run = rounds.fit(
+    return best_rate.accuracy(
+        lambda: rounds.fit(
             models.mlp(hidden=(64,)), train, owners, plan.but(learning_rate=rate), test=test, seed=seed,
             evaluate_every=plan.rounds,
-        )  # fmt: skip
-    except rounds.DivergedError:
-        return float("nan")
-    broke = not torch.isfinite(torch.nn.utils.parameters_to_vector(run.model.parameters())).all()
-    return float("nan") if broke else run.accuracy
+        )
+    )  # fmt: skip
 
 
 def held_out(train: Dataset, owners: Partition) -> tuple[Dataset, Partition, Dataset]:
@@ -79,17 +77,12 @@ def contender(name: str, grid: Sequence[float], seeds: Sequence[int], widen: int
     owners = data.partitions.dirichlet(train.y, clients=OWNERS, alpha=alpha, seed=0)
     rest, owned, validation = held_out(train, owners)
 
-    def judged(jobs: Sequence[tuple[float, int]]) -> list[float]:
-        named = track(jobs, f"Tuning: {name}")
-        return [accuracy(WAYS[way], rate, seed, rest, owned, validation) for rate, seed in named]
-
-    found = study.tune(judged, grid, TUNING_SEEDS, widen=widen)
-    reported = [accuracy(WAYS[way], found.best, seed, train, owners, test) for seed in track(seeds, f"Runs: {name}")]
-    return {
-        "contender": name, "way": way, "alpha": alpha, "rate": found.best, "at_edge": found.at_edge,
-        "tried": [{"rate": rate, "accuracy": list(scores)} for rate, scores in found.tried.items()],
-        "accuracy": [round(value, 4) for value in reported],
-    }  # fmt: skip
+    return {"contender": name, "way": way, "alpha": alpha} | best_rate.tuned_and_run(
+        name,
+        lambda rate, seed: accuracy(WAYS[way], rate, seed, rest, owned, validation),
+        lambda rate, seed: accuracy(WAYS[way], rate, seed, train, owners, test),
+        grid, seeds, widen,
+    )  # fmt: skip
 
 
 def measured(grid: Sequence[float], seeds: Sequence[int], widen: int = 2) -> dict[str, Any]:
@@ -106,16 +99,8 @@ def measured(grid: Sequence[float], seeds: Sequence[int], widen: int = 2) -> dic
 
 def line(found: dict[str, Any]) -> dict[str, Any]:
     """Return the last line: by contender its rate, its accuracy in percent, and its lead over one machine in points."""
-    table, reference = {}, [100 * value for value in found["rows"][0]["accuracy"]]
-    for row in found["rows"]:
-        own = [100 * value for value in row["accuracy"]]
-        mean, lead = learning.interval(own), learning.paired_difference(own, reference)
-        table[row["contender"]] = {
-            "rate": row["rate"],
-            "accuracy (%)": [round(mean.mean, 2), round(mean.half_width, 2)],
-            "ahead of one machine (points)": [round(lead.mean, 2), round(lead.half_width, 2)],
-        }
-    return table
+    rows = found["rows"]
+    return best_rate.line(rows, "contender", rows[0], "ahead of one machine (points)")
 
 
 def main() -> None:

@@ -27,6 +27,10 @@ This machine is ready.
 """
 
 
+# The doctor's signs, whatever language the tests run in.
+IN_UTF8 = {"PYTHONIOENCODING": "utf-8"}
+
+
 def run(
     code: str = "", limit: Callable[[], None] | None = None, before: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
@@ -38,7 +42,8 @@ def run(
         [*before, sys.executable, "-c", script],
         preexec_fn=limit,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        env=os.environ | IN_UTF8,
         check=False,
         timeout=60,
     )
@@ -104,7 +109,9 @@ def test_a_machine_that_cannot_connect_to_itself_hears_so_at_once() -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system ties no process to a core")
 def test_on_one_core_it_says_that_no_speed_up_will_show() -> None:
     look = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nfrom course_lib import doctor; print(doctor.cores())"
-    said = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", look], capture_output=True, encoding="utf-8", env=os.environ | IN_UTF8, check=True
+    ).stdout
     assert said.startswith("✓ 1 core\n  → ")
     assert "no speed-up" in said
 

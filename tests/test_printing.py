@@ -11,8 +11,9 @@ def printed(program: str) -> str:
     """Return what a program prints in a shell without any language set."""
     surroundings = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=surroundings, capture_output=True, text=True, check=False
-    )
+        # In ASCII, as a shell without a language may pass nothing else.
+        [sys.executable, "-c", f"exec({program!a})"], env=surroundings, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 

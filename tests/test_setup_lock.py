@@ -16,9 +16,9 @@ from tools import environments
 from tools.environments import Pin
 
 ROOT = Path(__file__).resolve().parents[1]
-PYPROJECT = (ROOT / "pyproject.toml").read_text()
+PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(PYPROJECT)["project"]
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 PINS = environments.pins(LOCK)
 
 
@@ -29,7 +29,7 @@ def here(line: Pin | Requirement) -> bool:
 
 
 VERSIONS = {pin.name: pin.version for pin in PINS if here(pin)}
-BINDER = (ROOT / "binder" / "requirements.txt").read_text()
+BINDER = (ROOT / "binder" / "requirements.txt").read_text(encoding="utf-8")
 # What opening the course needs, as Binder installs it.
 LEARNERS = [pin for pin in PINS if pin.name in re.findall(r"^([a-z0-9-]+)==", BINDER, flags=re.MULTILINE)]
 
@@ -76,7 +76,7 @@ def test_what_is_installed_here_is_what_the_lock_says() -> None:
 
 def test_every_derived_file_is_in_step() -> None:
     for name, text in environments.files(PROJECT["name"], LEARNERS).items():
-        assert (ROOT / name).read_text() == text, f"{name} is out of step: run `make lock`"
+        assert (ROOT / name).read_text(encoding="utf-8") == text, f"{name} is out of step: run `make lock`"
     assert os.access(ROOT / "binder" / "postBuild", os.X_OK)
 
 
@@ -89,7 +89,7 @@ def test_learners_get_all_that_the_course_needs_and_nothing_that_only_authors_ne
 
 
 def test_conda_installs_the_same_pins_and_then_the_course() -> None:
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["dependencies"][:2] == ["python>=3.11,<3.15", "pip"]
     index, *requirements, course = environment["dependencies"][2]["pip"]
     assert index == f"--extra-index-url {environments.CPU_TORCH}"

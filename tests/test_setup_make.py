@@ -69,7 +69,7 @@ def asked_of_pip(clone: Path) -> list[list[str]]:
 
 
 def test_help_lists_every_target(make: Make) -> None:
-    targets = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
+    targets = re.findall(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[0].split()
     assert re.findall(r"^  make ([a-z-]+) +\w", make().stdout, re.MULTILINE) == targets
 
 
@@ -208,8 +208,8 @@ def chosen(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_what_continuous_integration_calls_exists(make: Make) -> None:
-    script = (ROOT / ".ci" / "run").read_text()
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     steps = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
     called = re.findall(r"^(?:exec )?make ([a-z-]+)(?: PYTHON=python)?$", "\n".join([script, *steps]), re.MULTILINE)
     assert {"test", "lint", "test-code", "test-notebooks"} <= set(called)
@@ -219,14 +219,16 @@ def test_what_continuous_integration_calls_exists(make: Make) -> None:
 
 
 def test_the_targets_that_contributors_are_told_of_exist(make: Make) -> None:
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
+    named = set(
+        re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     assert {"check", "test", "lock", "notebooks"} <= named
     for target in named:
         assert make("-n", target).returncode == 0, target
 
 
 def test_the_workflow_runs_on_linux_with_every_python_and_on_macos_with_the_oldest_and_the_newest() -> None:
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
     assert (matrix["os"], tuple(matrix["python"])) == (["ubuntu-latest"], PYTHONS)
     more = [(job["os"], job["python"]) for job in matrix["include"]]
@@ -242,7 +244,7 @@ def test_the_workflow_runs_on_linux_with_every_python_and_on_macos_with_the_olde
 
 
 def test_the_repository_s_address_is_the_one_in_pyproject_wherever_it_is_named() -> None:
-    address = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["repository"]
+    address = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["repository"]
     slug = address.removeprefix("https://github.com/")
     assert re.fullmatch(r"[\w.-]+/[\w.-]+", slug)
     written = [path for path in ROOT.iterdir() if path.suffix in {".md", ".yml"}]

@@ -33,15 +33,62 @@ for name, plan in [
 """
 
 
+# Rank 1 does something else in its second round, or before it joins.
+FAILING = """
+import os
+import sys
+import time
+from course_lib import cluster, data, models, plans, rounds
+
+rank, accident = os.environ["RANK"], sys.argv[1]
+
+def fault(message, round_number):
+    if rank == "1" and round_number == 2:
+        os._exit(3) if accident == "dies" else time.sleep(60)
+    return message
+
+train, test = data.load("digits")
+clients = data.partitions.dirichlet(train.y, 4, alpha=0.5, seed=0)
+plan = plans.fedavg(rounds=3, participation=1.0, epochs=1).but(faults=dict.fromkeys(range(4), fault))
+if rank == "1" and accident == "stays away":
+    time.sleep(60)
+seen, started = [], time.monotonic()
+try:
+    rounds.fit(models.mlp((12,)), train, clients, plan, timeout=2.0, progress=lambda done, _: seen.append(done))
+except cluster.WorkerError as error:
+    with open(sys.argv[2], "w") as file:
+        print(rank, error.rank, error.cause, seen, time.monotonic() - started < 20, error, sep="|", file=file)
+    raise
+"""
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("accident", "found", "words"), [
+    ("hangs", ["0", "1", "hung", "[1]", "True"], "rank 0 waited for rank 1 in vain (Timed out"),
+    ("dies", ["0", "1", "died", "[1]", "True"], "rank 0 lost rank 1 ("),
+    ("stays away", ["0", "-1", "hung", "[]", "True"], "not all 2 processes were there within timeout=2 seconds"),
+])  # fmt: skip
+def test_a_process_of_torchrun_that_fails_is_named_in_time(
+    accident: str, found: list[str], words: str, tmp_path: Path
+) -> None:
+    script, note = tmp_path / "script.py", tmp_path / "note"
+    script.write_text(FAILING)
+    done = subprocess.run(
+        [*TORCHRUN, script, accident, note], check=False, capture_output=True, text=True, timeout=120
+    )  # fmt: skip
+    assert note.exists(), done.stderr
+    *fields, message = note.read_text().strip().split("|")
+    assert fields == found and done.returncode, done.stderr
+    assert message.startswith(words)
+
+
 @pytest.mark.slow
 def test_torchrun_gives_the_run_of_one_process(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     alone, together = tmp_path / "alone", tmp_path / "together"
-    for folder, start in [
-        (alone, [sys.executable]),
-        (together, [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]),
-    ]:
+    for folder, start in [(alone, [sys.executable]), (together, TORCHRUN)]:
         folder.mkdir()
         done = subprocess.run([*start, script, folder], check=False, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr

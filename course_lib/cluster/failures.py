@@ -58,9 +58,7 @@ def pack(error: BaseException, own_files: tuple[str, ...]) -> memoryview:
     # Lines are looked up where it is printed: the text of notebook cells is only known in the notebook's own process.
     trace = traceback.TracebackException(type(error), error, frames, lookup_lines=False, compact=True)
     summary = "".join(traceback.format_exception_only(error)).strip()
-    about_a_peer = _is_about_a_peer(error)
-    timed_out = about_a_peer and bool(_TIME_OUT.search(str(error)))
-    failure = Failure(time.monotonic(), summary, about_a_peer, timed_out, trace, error)
+    failure = Failure(time.monotonic(), summary, _is_about_a_peer(error), is_time_out(error), trace, error)
     try:
         data = transport.dumps(failure)
         transport.loads(bytes(data))  # an exception may pickle well and yet fail to come back
@@ -126,6 +124,22 @@ def hung(rank: int, timeout: float, stacks: dict[int, str]) -> WorkerError:
     if where:
         message.append(f"\nRank {rank} was here:\n{where.rstrip()}")
     return WorkerError("\n".join(message), rank, "hung", where)
+
+
+def lost(own: int, peer: int | None, error: RuntimeError) -> WorkerError:
+    """Return the error for rank `own` that waited for `peer` in vain, from gloo's. None: it waited for several at once."""
+    whom, rank = ("another rank", -1) if peer is None else (f"rank {peer}", peer)
+    said = str(error).rpartition("] ")[2].partition(". ")[0]  # without the line of gloo's source, and its advice
+    if is_time_out(error):
+        advice = "is it stuck? If it is only slow, pass a larger timeout"
+        return WorkerError(f"rank {own} waited for {whom} in vain ({said}): {advice}", rank, "hung", original=error)
+    advice = "it has ended or left, so look at what it printed"
+    return WorkerError(f"rank {own} lost {whom} ({said}): {advice}", rank, "died", original=error)
+
+
+def is_time_out(error: BaseException) -> bool:
+    """Return whether a rank gave up waiting for another."""
+    return _is_about_a_peer(error) and bool(_TIME_OUT.search(str(error)))
 
 
 def suspect(stacks: dict[int, str]) -> int:

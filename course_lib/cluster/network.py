@@ -3,13 +3,15 @@
 import os
 import socket
 from datetime import timedelta
+from typing import TypeVar
 
 import psutil
 import torch.distributed as dist
 
-from course_lib.cluster import transport
+from course_lib.cluster import failures, transport
 
 _NAME = "GLOO_SOCKET_IFNAME"
+_Value = TypeVar("_Value")
 
 
 def join(timeout: float | None = None) -> tuple[int, int]:
@@ -17,15 +19,37 @@ def join(timeout: float | None = None) -> tuple[int, int]:
 
     `timeout`: seconds that joining, and from then on one collective, send or receive, may take under torchrun; by default 60,
     or what an earlier call said. Raises RuntimeError where the machines of a torchrun find no way to each other, with what
-    to set.
+    to set, and WorkerError where not every process comes in time.
     """
     if dist.is_torchelastic_launched():
         if not dist.is_initialized():
             use()
-            dist.init_process_group("gloo", timeout=timedelta(seconds=timeout or 60.0))
+            _meet(timeout or 60.0)
         elif timeout is not None:
             dist.distributed_c10d._set_pg_timeout(timedelta(seconds=timeout))
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def _meet(timeout: float) -> None:
+    try:
+        dist.init_process_group("gloo", timeout=timedelta(seconds=timeout))
+    except RuntimeError as error:
+        if not failures.is_time_out(error):
+            raise
+        raise failures.WorkerError(
+            f"not all {os.environ['WORLD_SIZE']} processes were there within timeout={timeout:g} seconds: is one stuck before "
+            "it joins? If it is only slow, pass a larger timeout.", -1, "hung", original=error,
+        ) from error  # fmt: skip
+
+
+def from_all(value: _Value) -> list[_Value]:
+    """Return every process's value, in rank order. Raises WorkerError where one is gone, or silent past the time-out."""
+    values = [value] * dist.get_world_size()
+    try:
+        dist.all_gather_object(values, value)
+    except RuntimeError as error:
+        raise failures.lost(dist.get_rank(), None, error) from error
+    return values
 
 
 def use() -> None:

@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from course_lib.cluster import failures
 from course_lib.cluster.envelope import HEADER_BYTES, PACKET_BYTES, ROOM, Envelope, seal, unseal
 from course_lib.cluster.recorder import Message, Recorder, Span
 from course_lib.cluster.timeline import frame, timeline_frame, timeline_picture, timeline_text
@@ -22,15 +23,15 @@ _TAG = 7_310  # keeps a channel's messages apart from a learner's own send and r
 class Handle:
     """A message on its way: keeps its memory alive until `wait` has seen it leave."""
 
-    def __init__(self, recorder: Recorder, works: list["dist.Work"], kept: list[Tensor]) -> None:
-        self._recorder, self._works, self._kept = recorder, works, kept
+    def __init__(self, channel: "Channel", to: int, works: list["dist.Work"], kept: list[Tensor]) -> None:
+        self._channel, self._to, self._works, self._kept = channel, to, works, kept
 
     def wait(self) -> None:
-        """Return once the receiver has taken the message. Raises RuntimeError when it is gone or silent too long."""
+        """Return once the receiver has taken the message. Raises WorkerError when it is gone or silent too long."""
         for name, work in zip(("waiting", "talking"), self._works, strict=False):
             start = time.time()
-            work.wait()
-            self._recorder.spent(name, start, time.time())
+            self._channel.wait(work, self._to)
+            self._channel.recorder.spent(name, start, time.time())
         self._works, self._kept = [], []
 
 
@@ -47,10 +48,13 @@ class Expected:
         self._works = [channel.group.recv([part], source, _TAG) for part in self._parts]
 
     def wait(self) -> Tensor:
-        """Return the tensor once it is here. Raises RuntimeError when it is not what was expected."""
+        """Return the tensor once it is here.
+
+        Raises RuntimeError when it is not what was expected, and WorkerError when its sender is gone or silent too long.
+        """
         for name, work in zip(("waiting", "talking"), self._works, strict=False):
             start = time.time()
-            work.wait()
+            self._channel.wait(work, self._source)
             self._channel.recorder.spent(name, start, time.time())
         envelope = unseal(self._parts[0][:HEADER_BYTES].numpy().tobytes())
         if (envelope.shape, envelope.dtype) != (tuple(self._like.shape), self._like.dtype):
@@ -106,13 +110,16 @@ class Channel:
             parts = [packet, payload]
         works = [self.group.send([part], to, _TAG) for part in parts]
         self.recorder.record(sender, receiver, kind, tensor, crossed=True)
-        return Handle(self.recorder, works, parts)
+        return Handle(self, to, works, parts)
 
     def recv(self, source: int, *, kind: str) -> Tensor:
-        """Return the next tensor from rank `source`. Raises RuntimeError when it is not of this kind."""
+        """Return the next tensor from rank `source`.
+
+        Raises RuntimeError when it is not of this kind, and WorkerError when its sender is gone or silent too long.
+        """
         self._check(source, "receive from")
         start = time.time()
-        self.group.recv([self._packet], source, _TAG).wait()
+        self.wait(self.group.recv([self._packet], source, _TAG), source)
         arrived = time.time()
         self.recorder.spent("waiting", start, arrived)
         envelope = unseal(self._packet_bytes[:HEADER_BYTES].tobytes())
@@ -121,7 +128,7 @@ class Channel:
             payload = self._packet[HEADER_BYTES : HEADER_BYTES + size].clone()
         else:
             payload = torch.empty(size, dtype=torch.uint8)
-            self.group.recv([payload], source, _TAG).wait()
+            self.wait(self.group.recv([payload], source, _TAG), source)
             self.recorder.spent("talking", arrived, time.time())
         return self.accept(envelope, payload, source, kind)
 
@@ -133,6 +140,13 @@ class Channel:
         """
         self._check(source, "receive from")
         return Expected(self, source, kind, like)
+
+    def wait(self, work: "dist.Work", peer: int) -> None:
+        """Return once a send to `peer`, or a receive from it, is done. Raises WorkerError where that will not be."""
+        try:
+            work.wait()
+        except RuntimeError as error:
+            raise failures.lost(self.rank, peer, error) from error
 
     def accept(self, envelope: Envelope, payload: Tensor, source: int, kind: str) -> Tensor:
         """Return the tensor that arrived as bytes, and record it. Raises RuntimeError for another kind than expected."""

@@ -149,35 +149,40 @@ class FedOpt(Strategy):
 
     optimiser: Literal["sgd", "adagrad", "adam", "yogi"] = "adam"
     # None stands for what suits the optimiser, and is replaced by it.
-    server_rate: float = None  # type: ignore[assignment]
-    beta1: float = None  # type: ignore[assignment]
+    server_rate: float | None = None
+    beta1: float | None = None
     beta2: float = 0.99
     tau: float = 1e-3
 
     def __post_init__(self) -> None:
-        averaging = self.optimiser == "sgd"
-        for name, suits in (("server_rate", 1.0 if averaging else 0.01), ("beta1", 0.0 if averaging else 0.9)):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, suits)
+        rate, beta1 = self._settled()
+        object.__setattr__(self, "server_rate", rate)
+        object.__setattr__(self, "beta1", beta1)
         if self.optimiser not in ("sgd", "adagrad", "adam", "yogi"):
             raise ValueError(f"optimiser={self.optimiser!r} is unknown: use 'sgd', 'adagrad', 'adam' or 'yogi'")
-        if not 0 < self.server_rate < float("inf"):
-            raise ValueError(f"server_rate={self.server_rate} must be above 0 and finite, for example 0.01")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 0 and below 1, for example 0.9")
+        if not 0 < rate < float("inf"):
+            raise ValueError(f"server_rate={rate} must be above 0 and finite, for example 0.01")
+        for name, value in (("beta1", beta1), ("beta2", self.beta2)):
+            if not 0 <= value < 1:
+                raise ValueError(f"{name}={value} must be at least 0 and below 1, for example 0.9")
         if not 0 < self.tau < float("inf"):
             raise ValueError(f"tau={self.tau} must be above 0 and finite: 0.001 is usual")
+
+    def _settled(self) -> tuple[float, float]:
+        """Return `server_rate` and `beta1`, or what suits the optimiser in the place of one that is not given."""
+        rate, beta1 = (1.0, 0.0) if self.optimiser == "sgd" else (0.01, 0.9)
+        return rate if self.server_rate is None else self.server_rate, beta1 if self.beta1 is None else self.beta1
 
     def server_start(self, theta: Tensor) -> State:
         zero = torch.zeros_like(theta)
         return {"momentum": zero} if self.optimiser == "sgd" else {"momentum": zero, "second": zero, "rounds": zero[:1]}
 
     def server(self, theta: Tensor, mean: Tensor, server: State, share: float) -> tuple[Tensor, State]:
+        rate, beta1 = self._settled()
         if self.optimiser == "sgd":
-            momentum = self.beta1 * server["momentum"] + mean
-            return theta + self.server_rate * momentum, {"momentum": momentum}
-        momentum = self.beta1 * server["momentum"] + (1 - self.beta1) * mean
+            momentum = beta1 * server["momentum"] + mean
+            return theta + rate * momentum, {"momentum": momentum}
+        momentum = beta1 * server["momentum"] + (1 - beta1) * mean
         second, square = server["second"], mean.square()
         if self.optimiser == "adagrad":
             second = second + square
@@ -185,9 +190,9 @@ class FedOpt(Strategy):
             second = self.beta2 * second + (1 - self.beta2) * square
         else:
             second = second - (1 - self.beta2) * square * torch.sign(second - square)
-        rounds, rate = server["rounds"] + 1, self.server_rate
+        rounds = server["rounds"] + 1
         if self.optimiser == "adam":
             done = int(rounds)
-            rate *= (1 - self.beta2**done) ** 0.5 / (1 - self.beta1**done)
+            rate *= (1 - self.beta2**done) ** 0.5 / (1 - beta1**done)
         step = rate * momentum / (second.sqrt() + self.tau)
         return theta + step, {"momentum": momentum, "second": second, "rounds": rounds}

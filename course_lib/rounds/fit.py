@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 
-import torch
 from torch import nn
 
 from course_lib import cluster
@@ -19,7 +18,7 @@ from course_lib.rounds import preparation
 from course_lib.rounds.exchange import DivergedError
 from course_lib.rounds.preparation import Job, Partition
 from course_lib.rounds.process import Holdings, work
-from course_lib.rounds.run import Run, WorkerLog, assemble
+from course_lib.rounds.run import Run, assemble
 
 _one_run = threading.RLock()
 
@@ -69,7 +68,7 @@ def fit(
 
     Raises ValueError for bad input before any process starts, and where the server could use no message of the whole run;
     DivergedError when everybody's messages are no longer finite,
-    and cluster.WorkerError when a worker process fails.
+    and cluster.WorkerError when a worker process fails, also under torchrun: there it names the rank that this one lost.
     """
     seed = keys.seed(seed)
     preparation.check_setting()
@@ -113,9 +112,7 @@ def fit(
             progress(done, len(attendance))
 
     if world > 1:
-        log = work(job, given[rank])
-        logs: list[WorkerLog] = [log] * world
-        torch.distributed.all_gather_object(logs, log)
+        logs = cluster.network.from_all(work(job, given[rank], lambda done: show(rank, done)))
     elif workers == 1:
         logs = [work(job, given[0], lambda done: show(0, done))]
     else:

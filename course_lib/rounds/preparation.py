@@ -133,7 +133,8 @@ def check(
 
 
 def check_plan(
-    plan: Plan, module: nn.Module, train: Dataset, sizes: Sequence[int], stop_at: float | None, root: Dataset | None
+    plan: Plan, module: nn.Module, train: Dataset, sizes: Sequence[int], stop_at: float | None,
+    root: Dataset | None = None,
 ) -> None:  # fmt: skip
     """Raise ValueError, with the value and the remedy, for a plan that these participants cannot carry out."""
     clients = len(sizes)

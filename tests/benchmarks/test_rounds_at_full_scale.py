@@ -1,12 +1,15 @@
 """The study at the paper's own scale: what it tunes, what it stores, and what it says of rows that were not run."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from course_lib import data, study
+from course_lib import classroom, data, study
+from tools import lessons
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -59,5 +62,44 @@ def test_a_row_that_was_not_run_says_so() -> None:
         ("iid", 0.1), ("shards", 0.1), ("iid", 0.2), ("shards", 0.2),
     ]  # fmt: skip
     assert all((row["seeds"], row["rounds"]) == ([], []) for row in others)
-    assert [row["learning_rate"] for row in others] == [None, 0.2, None]  # two shards are tuned by themselves
+    assert [row["learning_rate"] for row in (first, *others)] == [0.2, None, 0.2, None]
     assert [row["published"] for row in (first, *others)] == [87, 664, 77, 619]
+
+
+def test_the_stored_study_is_one_that_the_command_makes() -> None:
+    found = json.loads(benchmark.STORED.read_text(encoding="utf-8"))
+    frame = benchmark.stored({}, {})
+    assert {**found, "versions": 0, "tuning": 0, "rows": 0} == {**frame, "versions": 0, "tuning": 0, "rows": 0}
+    settings = ("partition", "participation", "epochs", "limit", "published")
+    assert [[row[key] for key in settings] for row in found["rows"]] == [
+        [row[key] for key in settings] for row in frame["rows"]
+    ]
+    for row in found["rows"]:
+        assert row["seeds"] == list(benchmark.SEEDS[: len(row["rounds"])])
+        assert all(count is None or 0 < count <= row["limit"] for count in row["rounds"])
+        assert row["rounds"] == [] or row["learning_rate"] == found["tuning"][row["partition"]]["best"]
+
+
+def test_the_stored_rates_are_the_best_for_the_worst_of_three_seeds_that_the_rows_do_not_use() -> None:
+    found = json.loads(benchmark.STORED.read_text(encoding="utf-8"))
+    assert len(found["tuning_seeds"]) >= 3
+    assert not set(found["tuning_seeds"]) & {seed for row in found["rows"] for seed in row["seeds"]}
+    for tuning in found["tuning"].values():
+        arrived = {each["rate"]: each["rounds"] for each in tuning["tried"] if None not in each["rounds"]}
+        assert tuning["best"] == min(arrived, key=lambda rate: max(arrived[rate])) and not tuning["at_edge"]
+
+
+@pytest.mark.parametrize("runs", [{}, {0: [40, 44]}, {0: [40, 44, 39], 1: [300, None, 280]}])
+def test_the_lesson_shows_rows_as_far_as_they_were_run(
+    runs: dict[int, list[int | None]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tunings = {row.partition: study.Tuned(0.1, {}, False) for row in benchmark.ROWS[: len(runs)]}
+    partial = benchmark.stored(tunings, {benchmark.ROWS[at]: counts for at, counts in runs.items()})
+    monkeypatch.setattr(classroom, "stored", lambda name: {"rounds_to_target_full": partial}[name])
+    (lesson,) = lessons.find(BENCHMARKS.parent, ["07"])
+    (cell,) = [cell.source for cell in lessons.master(lesson).cells if '"rounds_to_target_full"' in cell.source]
+    exec(cell, {"classroom": classroom, "np": np, "kinds": {"IID": "iid", "two shards": "shards"}})
+    shown = capsys.readouterr().out
+    assert shown.count("not run") == 4 - len(runs)
+    for counts in runs.values():
+        assert ", ".join(f"{count or 'more than 600'}" for count in counts) in shown

@@ -31,7 +31,8 @@ def test_the_stored_study_holds_every_row_that_the_command_measures(study: dict[
     assert stored == benchmark.ROWS
     for row in study["rows"]:
         assert list(row["rounds"]) == [f"{target:.2f}" for target in benchmark.TARGETS]
-        assert all(len(counts) == len(row["seeds"]) >= 5 for counts in row["rounds"].values())
+        assert row["seeds"] == list(benchmark.SEEDS)
+        assert all(len(counts) == len(row["seeds"]) for counts in row["rounds"].values())
 
 
 def test_the_stored_study_holds_every_way_with_as_many_seeds(study: dict[str, Any]) -> None:
@@ -39,7 +40,8 @@ def test_the_stored_study_holds_every_way_with_as_many_seeds(study: dict[str, An
     assert set(ways) == set(benchmark.WAYS)
     for row in study["passes"]:
         assert row["after"] == list(range(5, row["passes"] + 1, 5))
-        assert len(row["accuracy"]) == len(row["seeds"]) >= 5
+        assert row["seeds"] == list(benchmark.WAY_SEEDS)
+        assert len(row["accuracy"]) == len(row["seeds"])
         assert all(len(values) == len(row["after"]) for values in row["accuracy"])
 
 

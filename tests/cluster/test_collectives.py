@@ -1,8 +1,5 @@
 """The collectives of the lab agree with torch.distributed's, and send as many bytes as the papers say."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
 import torch.distributed as dist
@@ -78,22 +75,7 @@ def test_a_sum_in_order_is_weighted_and_the_same_bits_on_every_rank():
             assert result.dtype == torch.float32 and result.tolist() == [2.0, 2.0]
 
 
-def test_a_sum_in_order_without_rows_or_with_a_weight_too_few_is_refused():
-    channel = Channel.__new__(Channel)
-    with pytest.raises(ValueError, match="0 rows and 0 weights"):
-        sum_in_order(channel, [], [])
-    with pytest.raises(ValueError, match="1 rows and 0 weights"):
-        sum_in_order(channel, [torch.ones(1)], [])
-
-
-def alone(function: Callable[..., Any], *parts: Any) -> Any:
-    """Call a collective in a group of two, of which the other never comes."""
-    channel = Channel.__new__(Channel)
-    channel.rank, channel.world = 0, 2
-    return function(channel, *parts)
-
-
-def test_whole_numbers_are_added_exactly_or_refused_before_anything_is_sent():
+def test_whole_numbers_are_added_exactly():
     def ring(value: int, dtype: torch.dtype) -> list[int]:
         tensor = torch.full((3,), value, dtype=dtype)
         ring_all_reduce(Channel(Recorder()), tensor)
@@ -101,14 +83,3 @@ def test_whole_numbers_are_added_exactly_or_refused_before_anything_is_sent():
 
     assert cluster.launch(ring, 100, torch.uint8) == [[200] * 3] * 2
     assert cluster.launch(ring, 2**60 + 1, torch.int64) == [[2**61 + 2] * 3] * 2
-    for tensor in (
-        torch.tensor([200], dtype=torch.uint8),
-        torch.tensor([-100], dtype=torch.int8),
-        torch.tensor([2**62]),
-    ):
-        with pytest.raises(ValueError, match=r"more than torch.* holds: convert it with .long\(\)"):
-            alone(ring_all_reduce, tensor)
-    with pytest.raises(ValueError, match=r"not torch\.bool"):
-        alone(ring_all_reduce, torch.tensor([True]))
-    with pytest.raises(TypeError, match=r"not torch.int64: convert them with .double\(\)"):
-        alone(sum_in_order, [torch.tensor([1, 2])], [0.5])

@@ -36,6 +36,11 @@ class Line:
         return self.wires[source, self.rank].get(timeout=30)
 
 
+def alone(function: Callable[..., Any], *parts: Any) -> Any:
+    """Call a collective in a group of two, of which the other never comes: what is refused is refused before a send."""
+    return function(cast(Channel, Line(0, 2, {})), *parts)
+
+
 def on_all(world: int, act: Callable[[Channel], Any]) -> list[Any]:
     """Return what `act` returns on each rank."""
     wires: dict[tuple[int, int], Queue[Tensor]] = {(i, j): Queue() for i in range(world) for j in range(world)}
@@ -71,3 +76,44 @@ def test_a_broadcast_a_gather_and_a_weighted_sum(root: int) -> None:
         assert own.tolist() == [root + 1.0]
         assert gathered == ([1.0, 2.0, 3.0] if rank == root else None)
         assert total.tolist() == [sum(k * (0.5 + 10 * (1 + k)) for k in (1, 2, 3))]
+
+
+def test_a_sum_in_order_is_taken_in_double_precision_and_returned_in_its_own() -> None:
+    values = torch.tensor([1e8, 1.0, -1e8, 3.0])  # in single precision the small ones would be lost
+    [total] = on_all(1, lambda channel: sum_in_order(channel, list(values), [1.0, 1.0, 1.0, 1.0]))
+    assert total.dtype == torch.float32 and total.item() == 4.0
+
+
+def test_a_sum_in_order_without_rows_or_with_a_weight_too_few_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 rows and 0 weights"):
+        alone(sum_in_order, [], [])
+    with pytest.raises(ValueError, match="1 rows and 0 weights"):
+        alone(sum_in_order, [torch.ones(1)], [])
+    with pytest.raises(TypeError, match=r"not torch.int64: convert them with .double\(\)"):
+        alone(sum_in_order, [torch.tensor([1, 2])], [0.5])
+
+
+def test_whole_numbers_that_fit_are_added_exactly() -> None:
+    def ring(value: int, dtype: torch.dtype) -> list[list[int]]:
+        def act(channel: Channel) -> list[int]:
+            tensor = torch.full((3,), value, dtype=dtype)
+            ring_all_reduce(channel, tensor)
+            return tensor.tolist()
+
+        return on_all(2, act)
+
+    assert ring(127, torch.uint8) == [[254] * 3] * 2
+    assert ring(-63, torch.int8) == [[-126] * 3] * 2
+    assert ring(2**60 + 1, torch.int64) == [[2**61 + 2] * 3] * 2
+
+
+@pytest.mark.parametrize(("values", "complaint"), [
+    (torch.tensor([128], dtype=torch.uint8), r"more than torch.uint8 holds: convert it with .long\(\)"),
+    (torch.tensor([-64], dtype=torch.int8), r"more than torch.int8 holds: convert it with .long\(\)"),
+    (torch.tensor([2**62]), "more than torch.int64 holds"),
+    (torch.tensor([True]), r"not torch\.bool"),
+    (torch.ones(2, 3).T, "contiguous"),
+])  # fmt: skip
+def test_the_ring_refuses_what_it_cannot_add_in_place(values: Tensor, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        alone(ring_all_reduce, values)

@@ -7,6 +7,7 @@ from torch import nn
 
 from course_lib import learning, models
 from course_lib.data import Dataset
+from course_lib.learning import evaluation
 from course_lib.learning.evaluation import Interval
 
 
@@ -39,6 +40,29 @@ def test_accuracy_ignores_dropout_and_leaves_the_model_in_training() -> None:
     model = nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.9))
     assert learning.accuracy(model, data) == learning.accuracy(model[0], data)
     assert model.training
+    assert learning.accuracy(model.eval(), data) == learning.accuracy(model[0], data)
+    assert not model.training
+
+
+def test_a_data_set_of_many_batches_counts_whole_and_stays_as_it_is() -> None:
+    class InPlace(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sub_(0.25)[:, :3]
+
+    data = dataset(2500, 3)
+    before = data.x.clone()
+    hits, loss = evaluation.accuracy_and_loss(InPlace(), data)
+    assert torch.equal(data.x, before)
+    assert hits == pytest.approx(accuracy_score(data.y, before[:, :3].argmax(1)))
+    assert loss == pytest.approx(log_loss(data.y, before[:, :3].double().softmax(1)), rel=1e-5)
+
+
+def test_a_class_that_the_data_set_lacks_is_left_out_of_the_mean_precision() -> None:
+    data, model = dataset(200, 5), models.mlp((9,)).build((6,), 5)
+    data = data.subset(data.y != 3)
+    probability = model(data.x).detach().softmax(1).numpy()
+    areas = [average_precision_score(data.y.numpy() == label, probability[:, label]) for label in (0, 1, 2, 4)]
+    assert learning.report(model, data)["pr_auc"] == pytest.approx(np.mean(areas))
 
 
 def test_accuracy_is_given_for_each_client_apart() -> None:
@@ -81,6 +105,24 @@ def test_an_interval_reads_as_a_person_would_write_it() -> None:
     assert f"{found:.1%}" == "93.1 ± 0.4 %"
     assert f"{found:.2f}" == "0.93 ± 0.00"
     assert str(found) == "0.931 ± 0.004"
+    for cut in (Interval(0.99, 0.95, 1.0, 5), Interval(0.01, 0.0, 0.05, 5)):  # beyond what is possible no ± reaches
+        assert f"{cut:.2f}" == f"{cut.mean:.2f} ({cut.low:.2f} to {cut.high:.2f})"
+    assert f"{Interval(0.0, -0.0449, 0.0453, 5):.2f}" == "0.00 ± 0.05"  # uneven by rounding alone
+    assert not found.excludes(found.low) and not found.excludes(found.high)
+
+
+def test_no_bound_lies_outside_what_is_possible() -> None:
+    high, low = learning.interval([1.0, 0.5, 0.9], within=(0, 1)), learning.interval([0.0, 0.5, 0.1], within=(0, 1))
+    assert (high.high, low.low) == (1.0, 0.0)
+    assert high.low == pytest.approx(1 - low.high) and 0 < high.low < high.mean
+
+
+def test_a_paired_difference_has_the_level_that_is_asked_for() -> None:
+    first, second = [0.9, 0.8, 0.7], [0.8, 0.85, 0.6]
+    expected = learning.interval([a - b for a, b in zip(first, second, strict=True)], 0.5)
+    assert learning.paired_difference(first, second, 0.5) == expected
+    by_seed = learning.paired_difference(dict(enumerate(first)), dict(enumerate(second)), 0.5)
+    assert by_seed == expected
 
 
 def test_too_few_values_other_seeds_and_numbers_that_are_none_are_refused() -> None:
@@ -88,8 +130,9 @@ def test_too_few_values_other_seeds_and_numbers_that_are_none_are_refused() -> N
         learning.interval([0.9])
     with pytest.raises(ValueError, match="nan"):
         learning.interval([0.9, float("nan")])
-    with pytest.raises(ValueError, match=r"level=1\.5"):
-        learning.interval([0.9, 0.8], level=1.5)
+    for level in (0, 1, 1.5):
+        with pytest.raises(ValueError, match=f"level={level} must"):
+            learning.interval([0.9, 0.8], level=level)
     with pytest.raises(ValueError, match="2 and 3"):
         learning.paired_difference([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="same seeds"):

@@ -70,6 +70,6 @@ def test_a_newer_version_is_put_beside_the_learners_copy_once(tmp_path: Path, sp
 
 
 def test_make_lab_makes_the_copies_and_opens_them_and_git_ignores_them() -> None:
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "-m tools.copies" in makefile and "jupyter lab $(AS_ROOT) my_notebooks/" in makefile
-    assert "my_notebooks/" in (ROOT / ".gitignore").read_text().split()
+    assert "my_notebooks/" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()

@@ -36,7 +36,7 @@ def test_the_instructors_notes_are_left_out_of_the_learners_notebook_only(course
 
 
 def test_the_opening_has_the_ways_in_without_results_at_the_address_that_pyproject_holds(course: Path) -> None:
-    project = (course / "pyproject.toml").read_text()
+    project = (course / "pyproject.toml").read_text(encoding="utf-8")
     (course / "pyproject.toml").write_text(
         re.sub(r'^repository = ".*"$', 'repository = "https://github.com/someone/course"', project, flags=re.MULTILINE)
     )

@@ -32,7 +32,7 @@ def card_of_two(a: list[float], b: list[float], capsys: pytest.CaptureFixture[st
 
 
 def masked(text: str) -> str:
-    for pattern, replacement in get_sanitize_patterns((ROOT / "tests/nbval_masks.cfg").read_text()):
+    for pattern, replacement in get_sanitize_patterns((ROOT / "tests/nbval_masks.cfg").read_text(encoding="utf-8")):
         text = re.sub(pattern, replacement, text)
     return text
 
@@ -72,7 +72,7 @@ def test_every_statement_has_its_line_with_what_the_card_says(
     root = project(tmp_path, card(LOW, HIGH, capsys), "another output", card(HIGH, LOW, capsys, number=2))
     assert scoreboard.in_step(root) == ["README.md", f"course_lib/classroom/{STORED}"]
     assert scoreboard.main(["--root", str(root)]) == 0
-    readme = (root / "README.md").read_text()
+    readme = (root / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("before\n")
     assert readme.endswith("after\n")
     assert (
@@ -80,7 +80,7 @@ def test_every_statement_has_its_line_with_what_the_card_says(
         "FL against one machine.<br>ten passes. Does not hold here: -5.0 ± 1.5 points (no worse, margin 1; 5 seeds) |"
     ) in readme
     assert readme.count("*not tried yet*") == len(STATEMENTS) - 2
-    rows = json.loads((root / "course_lib/classroom" / STORED).read_text())
+    rows = json.loads((root / "course_lib/classroom" / STORED).read_text(encoding="utf-8"))
     assert [(row["statement"], row["verdict"]) for row in rows] == [(2, "holds"), (13, "does not hold here")]
     assert scoreboard.main(["--check", "--root", str(root)]) == 0
 
