@@ -1,5 +1,6 @@
 """Differential privacy in whole runs: neutral settings, noise, cohorts, the ledger and its budget."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from course_lib.federated.participation import Devices
 from course_lib.federated.strategies import FedOpt, FedProx, Scaffold
 from course_lib.plans import Plan
 from course_lib.privacy.accounting import spent
+from course_lib.privacy.audit import sensitivity
 from course_lib.privacy.example_level import ExampleLevel
 from course_lib.privacy.in_plans import Budget, SecureAggregation
 from course_lib.privacy.user_level import Adaptive, UserLevel, cohort
@@ -112,6 +114,47 @@ def test_a_budget_ends_the_run_before_the_round_that_would_exceed_it() -> None:
         assert (int(run.history["round"].iloc[-1]), run.guarantee.epsilon <= epsilon) == (done, True)
     with pytest.raises(ValueError, match=r"the first round alone takes epsilon to"):
         fit(PLAN.but(privacy=UserLevel(1.0, 1.0), budget=Budget(0.01, 1e-3)))
+
+
+ONE_ROUND: dict[str, tuple[Plan, float]] = {
+    # A client, or an example, is exchanged for the worst other: out it goes, and in comes another, so twice the bound.
+    "users": (PLAN.but(privacy=UserLevel(1.0, 0.3), learning_rate=5.0, rounds=1, participation=1.0), 2 * 0.3 / 10),
+    "users behind masks": (
+        PLAN.but(
+            privacy=UserLevel(1.0, 0.3, noise_by="clients"), learning_rate=5.0, rounds=1, participation=1.0, required=10,
+            secure_aggregation=MASKED,
+        ),
+        2 * 0.3 / 10,
+    ),
+    "examples of pooled data": (
+        plans.centralised(1, learning_rate=5.0).but(local_epochs=None, local_steps=1, privacy=ExampleLevel(1.0, 0.3, 1.0)),
+        5.0 * 2 * 0.3 / 1400,
+    ),
+    "examples of a client": (
+        PLAN.but(
+            privacy=ExampleLevel(1.0, 0.3, 1.0), local_epochs=None, local_steps=1, learning_rate=5.0, rounds=1, participation=1.0
+        ),
+        5.0 * 2 * 0.3 / 1400,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ONE_ROUND)
+def test_what_one_client_or_example_changes_in_a_run_is_what_the_noise_was_measured_for(case: str) -> None:
+    plan, declared = ONE_ROUND[case]
+    train, _ = data.load("digits")
+    train = train.subset(range(1400))
+
+    def release(one: data.Dataset) -> torch.Tensor:
+        clients = data.partitions.iid(train.y, 10, seed=1)
+        return theta(rounds.fit(MODEL, one, clients, plan, seed=2))
+
+    own = data.partitions.iid(train.y, 10, seed=1)[3]
+    changed = own[:1] if "examples" in case else own
+    x, y = train.x.clone(), train.y.clone()
+    x[changed], y[changed] = 5.0, 9 - y[changed]
+    found = sensitivity(release, [(train, replace(train, x=x, y=y))], declared)
+    assert 0.3 * declared < found.measured <= declared * 1.001
 
 
 @pytest.mark.parametrize(
