@@ -53,3 +53,8 @@ class ByHand:
 
     def _active(self, clients: Iterable[int], without: Iterable[int]) -> list[int]:
         return [client for client in clients if client not in set(without)]
+
+
+def flipped(message: bytes, place: int) -> bytes:
+    """Return the message with one bit changed."""
+    return message[:place] + bytes([message[place] ^ 1]) + message[place + 1 :]

@@ -1,5 +1,7 @@
 """Masks cancel in the sum, and what the server sees is noise: whole vectors, parts of the sum, and those of clients that are late."""
 
+import secrets
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from scipy.stats import chi2
 
-from course_lib.privacy.secure_aggregation import crypto, insecure_source, masks
+from course_lib.privacy.secure_aggregation import Client, crypto, insecure_source, masks
 from tests.privacy.secure_aggregation.by_hand import COHORT, QUANTISER, ByHand, settings
 
 VALUES = 20_000
@@ -106,8 +108,7 @@ def test_masks_are_the_bytes_of_the_stream_cipher() -> None:
 
 
 def test_the_system_s_source_is_the_default_and_the_other_one_repeats() -> None:
-    from course_lib.privacy.secure_aggregation import Client
-
+    assert crypto.system_source is secrets.token_bytes
     assert Client(0, settings()).advertise() != Client(0, settings()).advertise()
     first, again, other = (insecure_source(seed, 2, 0)(16) for seed in (5, 5, 6))
     assert first == again != other
