@@ -10,8 +10,8 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _MODULES = (
-    "aggregation", "classroom", "cluster", "compression", "data", "doctor", "federated", "learning", "models", "plans",
-    "rounds", "study",
+    "adversary", "aggregation", "classroom", "cluster", "compression", "data", "doctor", "federated", "learning", "models",
+    "plans", "privacy", "rounds", "study",
 )  # fmt: skip
 
 
