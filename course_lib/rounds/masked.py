@@ -43,8 +43,8 @@ def through_masks(
     """Run one round: the server sends `download` to the cohort, and learns the mean of what those in `weights` answer, no more.
 
     `train` as for `through_server`; `values`: how many numbers a message holds. Those who are asked and not in `weights` drop out
-    after they have dealt their shares. Returns the Answers on the server (process 0), None elsewhere; without a mean where fewer
-    than the threshold stayed. Raises DivergedError for a message that is not finite.
+    after they have dealt their shares. Returns the Answers on the server (process 0), None elsewhere; and everywhere Answers without
+    a mean where fewer than the threshold stayed. Raises DivergedError for a message that is not finite.
     """
     whole = in_whole_numbers(weights)
     trained = _Trained(wire, cohort, whole, train)
@@ -61,7 +61,7 @@ def through_masks(
     try:
         found = play(settings, dropped, by.insecure_seed, trained, post, Server(settings))
     except AbortedError as error:
-        return Answers(None, 0, {}, aborted=str(error)) if wire.rank == 0 else None
+        return Answers(None, 0, {}, aborted=str(error))  # everybody knows, and forgets what it would have remembered
     if found is None:
         return None
     return Answers((found.total / found.weight).float(), len(found.survivors), {}, clipped=found.clipped)

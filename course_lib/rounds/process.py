@@ -127,7 +127,7 @@ class _Process:
         answers = self._exchange(theta, round_index, now, {client: weights[client] for client in now.work})
         enough = self._agree_on_use(now, answers)
         self.participants.settle(used=enough)
-        if answers is None:
+        if answers is None or not self.is_server:
             return theta
         self.notes.add(now, answers, skipped=not enough)
         if not answers.count:

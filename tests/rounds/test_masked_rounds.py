@@ -1,5 +1,7 @@
 """Secure aggregation in whole runs: the same model as without it, and a server that sees noise."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from course_lib import data, models, plans, rounds
 from course_lib.adversary.poisoning import Attack, SignFlip
 from course_lib.aggregation.robust import Krum
 from course_lib.compression import Quantise
+from course_lib.federated.fleet import Attendance
 from course_lib.federated.participation import Devices
 from course_lib.federated.strategies import FedOpt, FedProx, Scaffold
 from course_lib.plans import Plan
@@ -76,6 +79,29 @@ def test_a_round_with_too_few_survivors_ends_without_a_sum_and_changes_nothing()
     lost = Devices(dropout=[0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     with pytest.raises(ValueError, match=r"nothing was trained.* of \d needed"):
         fit(PLAN.but(participation=1.0, fleet=lost, secure_aggregation=MASKED))
+
+
+@dataclass(frozen=True)
+class LosesARound:
+    """All eight clients are asked; in the second round only two of them stay."""
+
+    def attendance(
+        self, round_index: int, cohort_size: int, steps: Sequence[int], download: int, upload: int, seed: int
+    ) -> Attendance:
+        stay = range(2 if round_index == 1 else 8)
+        return Attendance(tuple(range(8)), dict.fromkeys(stay, 1.0), {k: "dropped out" for k in range(len(stay), 8)})
+
+
+@pytest.mark.parametrize("required", [1, 3])
+def test_clients_forget_what_they_did_in_a_round_that_ended_without_a_sum(required: int) -> None:
+    plan = PLAN.but(
+        fleet=LosesARound(), secure_aggregation=MASKED, client_momentum=0.9, participation=1.0, required=required
+    )
+    one, three = fit(plan), fit(plan, 3)
+    assert one.history["skipped"].tolist() == three.history["skipped"].tolist() == [0, 1, 0]
+    assert torch.equal(theta(one), theta(three))
+    remembered = fit(plan.but(fleet=None))
+    assert not torch.equal(theta(one), theta(remembered))
 
 
 def test_values_beyond_the_bound_are_cut_off_and_counted_and_never_wrap_round() -> None:
