@@ -13,7 +13,7 @@ from course_lib.compression import Quantise
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
 from course_lib.federated.participation import Devices
-from course_lib.federated.personalisation import FedPer
+from course_lib.federated.personalisation import FedBN, FedPer
 from course_lib.federated.strategies import Scaffold
 from course_lib.rounds import preparation
 
@@ -163,3 +163,24 @@ def test_strategies_that_do_not_go_with_how_clients_take_part_are_refused() -> N
     uneven = Devices(importance=[1.0, 3.0], inverse_probability=True).attendance(0, 1, [1, 1], 1, 1, 0)
     with pytest.raises(ValueError, match="without inverse_probability"):
         preparation.check_attendance(Scaffold(), [uneven])
+
+
+@pytest.mark.parametrize(("batch_size", "sizes", "named"), [
+    (4, [8, 5], "client 1 holds 5 examples"), (1, [8, 6], "client 0 holds 8 examples"), (None, [8, 1], "client 1 holds 1 "),
+])  # fmt: skip
+def test_batch_norm_needs_two_examples_in_every_batch(batch_size: int | None, sizes: list[int], named: str) -> None:
+    module, plan = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), plans.fedavg().but(strategy=FedBN())
+    preparation.check_plan(plan.but(batch_size=batch_size), nn.Linear(2, 2), TRAIN, sizes, None)
+    with pytest.raises(ValueError, match=named):
+        preparation.check_plan(plan.but(batch_size=batch_size), module, TRAIN, sizes, None)
+    preparation.check_plan(plan.but(batch_size=3), module, TRAIN, [8, 6], None)
+
+
+def test_another_default_precision_is_refused() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(ValueError, match=r"torch's default is torch\.float64"):
+            preparation.check_setting()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    preparation.check_setting()

@@ -1,17 +1,12 @@
 """The best settings by their worst seed, found with fewer runs than all."""
 
 import random
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import log2
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
 from best_first import Search, Setting
 
 RATES = Setting((0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), first=(2, 5))

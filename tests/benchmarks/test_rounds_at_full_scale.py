@@ -1,20 +1,15 @@
 """The study at the paper's own scale: what it tunes, what it stores, and what it says of rows that were not run."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rounds_at_full_scale as benchmark
 
 from course_lib import classroom, data, study
 from tools import lessons
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import rounds_at_full_scale as benchmark
 
 Reached = dict[str, list[int | None]]
 

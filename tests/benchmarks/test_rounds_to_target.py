@@ -1,21 +1,16 @@
 """The study of lesson 07 is what its command makes, and its parts do what they say."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from math import isnan
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+import rounds_to_target as benchmark
 
 from course_lib.study import Tuned
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import rounds_to_target as benchmark
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +131,6 @@ def test_the_ways_of_a_budget_go_through_the_same_number_of_images(way: benchmar
 
 
 @pytest.mark.slow
-def test_the_quick_run_ends_with_json_and_stores_nothing() -> None:
-    before = benchmark.STORED.read_bytes()
-    command = [sys.executable, str(BENCHMARKS / "rounds_to_target.py"), "--quick"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=280)
-    line = json.loads(done.stdout.splitlines()[-1])
+def test_the_quick_run_ends_with_json_and_stores_nothing(quick_line: Callable[[ModuleType], dict[str, Any]]) -> None:
+    line = quick_line(benchmark)
     assert line["iid C=0.1 E=1"] < line["iid C=0.1 FedSGD"]
-    assert benchmark.STORED.read_bytes() == before

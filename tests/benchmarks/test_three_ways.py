@@ -1,19 +1,14 @@
 """The studies of lessons 00 and 01 are what their commands make, and tune without looking at what they report on."""
 
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
 import small_models
 import three_ways
+import torch
 
 from course_lib import data, learning
 

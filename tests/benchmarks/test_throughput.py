@@ -9,7 +9,6 @@ import pytest
 import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
 
 import federated_throughput as benchmark
 from peers import bare_loop

@@ -1,16 +1,12 @@
 """The study of lesson 09 is what its command makes."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
 import unreliable as benchmark
 
 from course_lib.federated.participation import Devices
@@ -66,10 +62,5 @@ def test_a_stored_run_is_what_the_command_measures(study: dict[str, Any]) -> Non
 
 
 @pytest.mark.slow
-def test_the_quick_check_runs_and_stores_nothing() -> None:
-    before = benchmark.STORED.read_bytes()
-    done = subprocess.run(
-        [sys.executable, benchmark.__file__, "--quick"], check=True, capture_output=True, text=True, timeout=300
-    )
-    assert set(json.loads(done.stdout.splitlines()[-1])["accuracy (%)"]) == {"lost", "late", "sizes"}
-    assert benchmark.STORED.read_bytes() == before
+def test_the_quick_check_runs_and_stores_nothing(quick_line: Callable[[ModuleType], dict[str, Any]]) -> None:
+    assert set(quick_line(benchmark)["accuracy (%)"]) == {"lost", "late", "sizes"}
