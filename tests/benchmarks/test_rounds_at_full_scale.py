@@ -91,7 +91,7 @@ def test_the_lesson_shows_rows_as_far_as_they_were_run(
     tunings = {row.partition: study.Tuned(0.1, {}, False) for row in benchmark.ROWS[: len(runs)]}
     partial = benchmark.stored(tunings, {benchmark.ROWS[at]: counts for at, counts in runs.items()})
     monkeypatch.setattr(classroom, "stored", lambda name: {"rounds_to_target_full": partial}[name])
-    (lesson,) = lessons.find(BENCHMARKS.parent, ["07"])
+    (lesson,) = lessons.find(Path(__file__).parents[2], ["07"])
     (cell,) = [cell.source for cell in lessons.master(lesson).cells if '"rounds_to_target_full"' in cell.source]
     exec(cell, {"classroom": classroom, "np": np, "kinds": {"IID": "iid", "two shards": "shards"}})
     shown = capsys.readouterr().out
