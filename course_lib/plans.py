@@ -130,6 +130,10 @@ class Plan:
     def _check_privacy(self) -> None:
         if self.budget is not None and self.privacy is None:
             raise ValueError(f"budget={self.budget!r} needs privacy=...: without noise the first round exceeds it")
+        if self.steps_by is not None and self.strategy is not None and not self.strategy.by_steps:
+            raise ValueError(
+                f"strategy={self.strategy!r} sends something of its clients' losses, which private steps do not hide: use another"
+            )
         if not isinstance(self.privacy, UserLevel):
             return
         if self.exchange != "server":

@@ -15,7 +15,7 @@ from course_lib.federated.fleet import Attendance
 from course_lib.federated.participation import Devices
 from course_lib.federated.personalisation import FedBN, FedPer
 from course_lib.federated.strategies import Scaffold
-from course_lib.rounds import preparation
+from course_lib.rounds import checks, preparation
 
 TRAIN = Dataset("made", torch.zeros(10, 2), torch.zeros(10, dtype=torch.int64), ("no", "yes"))
 TEST = TRAIN.subset(range(4))
@@ -85,11 +85,11 @@ def test_hosts_share_the_work_and_pooled_owners_take_turns() -> None:
 
 
 def test_masks_say_what_is_held_and_repeated_examples_are_refused() -> None:
-    [held] = preparation.positions([torch.arange(10) % 4 == 1], 10, "clients")
+    [held] = checks.positions([torch.arange(10) % 4 == 1], 10, "clients")
     assert held.tolist() == [1, 5, 9] and held.dtype == np.int64
     for wrong, named in (([True] * 9, "mask of shape"), ([3, 1, 3], "twice"), ([[1, 2]], r"shape \(1, 2\)")):
         with pytest.raises(ValueError, match=named):
-            preparation.positions([np.array(wrong)], 10, "clients")
+            checks.positions([np.array(wrong)], 10, "clients")
 
 
 def check(**changed: Any) -> None:
@@ -98,7 +98,7 @@ def check(**changed: Any) -> None:
         "train": TRAIN, "clients": [[0, 9], [4]], "test": TEST, "workers": 2, "evaluate_every": 1, "stop_at": 1.0,
         "local_tests": [[0], [3]],
     }  # fmt: skip
-    preparation.check(**sound | changed)
+    checks.check(**sound | changed)
 
 
 def test_input_at_the_bounds_is_sound() -> None:
@@ -140,7 +140,7 @@ class Counting(nn.Linear):
 
 def test_plans_that_these_clients_cannot_carry_out_are_refused() -> None:
     def settled(plan: plans.Plan, module: nn.Module, sizes: Sequence[int], stop_at: float | None = None) -> None:
-        preparation.check_plan(plan, module, TRAIN, sizes, stop_at)
+        checks.check_plan(plan, module, TRAIN, sizes, stop_at)
 
     plain, plan = nn.Linear(2, 2), plans.fedavg(batch_size=4)
     settled(plan.but(required=2, faults={1: lambda message, _: message}), plain, [4, 5], 0.9)
@@ -157,12 +157,12 @@ def test_plans_that_these_clients_cannot_carry_out_are_refused() -> None:
 
 def test_strategies_that_do_not_go_with_how_clients_take_part_are_refused() -> None:
     whole = [Attendance((0, 1), {0: 1.0, 1: 1.0})]
-    preparation.check_attendance(Scaffold(uplink="update"), whole)
+    checks.check_attendance(Scaffold(uplink="update"), whole)
     with pytest.raises(ValueError, match="only part of them"):
-        preparation.check_attendance(Scaffold(uplink="update"), [Attendance((0, 1), {0: 1.0, 1: 0.5})])
+        checks.check_attendance(Scaffold(uplink="update"), [Attendance((0, 1), {0: 1.0, 1: 0.5})])
     uneven = Devices(importance=[1.0, 3.0], inverse_probability=True).attendance(0, 1, [1, 1], 1, 1, 0)
     with pytest.raises(ValueError, match="without inverse_probability"):
-        preparation.check_attendance(Scaffold(), [uneven])
+        checks.check_attendance(Scaffold(), [uneven])
 
 
 @pytest.mark.parametrize(("batch_size", "sizes", "named"), [
@@ -170,17 +170,17 @@ def test_strategies_that_do_not_go_with_how_clients_take_part_are_refused() -> N
 ])  # fmt: skip
 def test_batch_norm_needs_two_examples_in_every_batch(batch_size: int | None, sizes: list[int], named: str) -> None:
     module, plan = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), plans.fedavg().but(strategy=FedBN())
-    preparation.check_plan(plan.but(batch_size=batch_size), nn.Linear(2, 2), TRAIN, sizes, None)
+    checks.check_plan(plan.but(batch_size=batch_size), nn.Linear(2, 2), TRAIN, sizes, None)
     with pytest.raises(ValueError, match=named):
-        preparation.check_plan(plan.but(batch_size=batch_size), module, TRAIN, sizes, None)
-    preparation.check_plan(plan.but(batch_size=3), module, TRAIN, [8, 6], None)
+        checks.check_plan(plan.but(batch_size=batch_size), module, TRAIN, sizes, None)
+    checks.check_plan(plan.but(batch_size=3), module, TRAIN, [8, 6], None)
 
 
 def test_another_default_precision_is_refused() -> None:
     torch.set_default_dtype(torch.float64)
     try:
         with pytest.raises(ValueError, match=r"torch's default is torch\.float64"):
-            preparation.check_setting()
+            checks.check_setting()
     finally:
         torch.set_default_dtype(torch.float32)
-    preparation.check_setting()
+    checks.check_setting()

@@ -1,6 +1,7 @@
 """Several shared models: each client joins the one that fits it best, round by round."""
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ class IFCA(Strategy):
     The run's model is the first one; what each client uses is in `run.client_accuracy`. Raises ValueError for fewer than two clusters.
     """
 
+    by_steps: ClassVar[bool] = False
     clusters: int = 2
     initial: Tensor | None = field(default=None, repr=False, compare=False)
 

@@ -116,6 +116,7 @@ class QFedAvg(Strategy):
     Raises ValueError for a negative or infinite q.
     """
 
+    by_steps: ClassVar[bool] = False
     q: float = 1.0
 
     def __post_init__(self) -> None:

@@ -82,6 +82,7 @@ class LocalWork:
 class Strategy:
     """Federated averaging; a strategy overrides what it does differently. `batch_norm`: whether it can train BatchNorm.
     `by_examples`: whether clients must count by their examples alone, the same in every round, however likely they are to be asked.
+    `by_steps`: whether all that a client sends follows from its steps; a loss beside them would leak past steps that are private.
     `one_model`: whether the server ends with a whole model; one whose parts stay with clients is not tested, its clients' are.
 
     A strategy is settings and pure functions. What has to be remembered is handed in and out as a `State`: each client's
@@ -91,6 +92,7 @@ class Strategy:
     batch_norm: ClassVar[bool] = False
     by_examples: ClassVar[bool] = False
     one_model: ClassVar[bool] = True
+    by_steps: ClassVar[bool] = True
 
     @property
     def needs_whole_work(self) -> bool:

@@ -14,7 +14,7 @@ from course_lib.data import Dataset
 from course_lib.learning import keys
 from course_lib.models import ModelSpec, check_output
 from course_lib.plans import Plan
-from course_lib.rounds import preparation
+from course_lib.rounds import checks, preparation
 from course_lib.rounds.exchange import DivergedError
 from course_lib.rounds.preparation import Job, Partition
 from course_lib.rounds.process import Holdings, work
@@ -71,13 +71,13 @@ def fit(
     and cluster.WorkerError when a worker process fails, also under torchrun: there it names the rank that this one lost.
     """
     seed = keys.seed(seed)
-    preparation.check_setting()
-    clients = preparation.positions(clients, len(train), "clients")
+    checks.check_setting()
+    clients = checks.positions(clients, len(train), "clients")
     if local_tests is not None and test is not None:
-        local_tests = preparation.positions(local_tests, len(test), "local_tests")
+        local_tests = checks.positions(local_tests, len(test), "local_tests")
     rank, world = cluster.join(timeout)
     workers = world if world > 1 else workers
-    preparation.check(train, clients, test, workers, evaluate_every, stop_at, local_tests, validation)
+    checks.check(train, clients, test, workers, evaluate_every, stop_at, local_tests, validation)
     module = model.build(train.shape, len(train.classes), seed) if isinstance(model, ModelSpec) else deepcopy(model)
     for (
         parameter
@@ -91,10 +91,10 @@ def fit(
 
     held = [len(indices) for indices in clients]
     sizes = preparation.participant_sizes(plan, held)
-    preparation.check_plan(plan, module, train, sizes, stop_at, root)
+    checks.check_plan(plan, module, train, sizes, stop_at, root)
     weights = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     attendance = preparation.attendance(plan, sizes, weights, seed)
-    preparation.check_attendance(plan.strategy, attendance)
+    checks.check_attendance(plan.strategy, attendance)
     spending = preparation.spending(plan, sizes, attendance)
     if spending is not None and plan.budget is not None:
         attendance = attendance[: preparation.within_budget(plan.budget, spending)]

@@ -28,6 +28,7 @@ from course_lib.rounds.exchange import (
     finish,
     through_server,
 )  # fmt: skip
+from course_lib.rounds.judge import Judge
 from course_lib.rounds.notes import Notes
 from course_lib.rounds.participants import Participants
 from course_lib.rounds.pooling import concatenated, deal, pool
@@ -77,12 +78,13 @@ class _Process:
         # How many messages make a round count; behind masks, it is the protocol that says so.
         least = self.plan.aggregation.least if self.plan.aggregation else 1
         self.enough = 0 if self.pipeline.counts_empty else max(self.plan.required, least)
+        # What the last round that counted came to; some rules begin there.
+        self.last = torch.zeros(self.pipeline.values)
         simulated = 0.0 if self.plan.exchange == "server" else float("nan")
         self.notes = Notes(
             self.wire, simulated, self.plan.faults or (), masked=self.plan.secure_aggregation is not None
         )
-        self.checkpoints: list[dict[str, Any]] = []
-        self.best: Tensor | None = None
+        self.judge = Judge(job, holdings.test, holdings.validation, self.participants, self.notes)
 
     def run(self) -> WorkerLog:
         self.participants.shards = self._place_data()
@@ -92,14 +94,14 @@ class _Process:
             if self.plan.exchange == "none" and not self.is_server:
                 break
             theta = self._round(theta, round_index, now)
-            reached = self._evaluate(theta, round_index + 1, started)
+            reached = self.is_server and self.judge.look(theta, round_index + 1, started)
             if self.is_server:
                 self.report(round_index + 1)
             if self._agree_to_stop(reached):
                 break
         return WorkerLog(
             self.recorder.messages, self.recorder.spans, self._client_accuracy(theta), self.recorder.payloads,
-            self.checkpoints, theta if self.is_server else None, self.best, self.notes.why_useless(),
+            self.judge.checkpoints, theta if self.is_server else None, self.judge.best, self.notes.why_useless(),
             self.notes.warning(),
         )  # fmt: skip
 
@@ -135,6 +137,7 @@ class _Process:
         if not enough:
             return theta
         mean = torch.zeros(self.pipeline.values) if answers.mean is None else answers.mean
+        self.last = mean
         used = sum(weights[client] for client in now.work if client not in answers.left_out)
         total = Total(mean, answers.count, used)
         theta, self.server_states = self.pipeline.server(
@@ -170,6 +173,8 @@ class _Process:
         given: dict[str, Any] = {}
         if "generator" in rule.needs:
             given["generator"] = keys.generator(self.job.seed, "aggregation", round_index)
+        if "start" in rule.needs:
+            given["start"] = self.last
         if "reference" in rule.needs:
             given["reference"] = self.participants.of_the_server(self.holdings.root, theta, round_index)
         return Gathered(rule, given)
@@ -218,31 +223,6 @@ class _Process:
         if self.plan.exchange == "none":
             return {0: concatenated(held)} if self.is_server else {}
         return deal(self.wire, held, self.job.sizes, self.job.seed, like)
-
-    def _evaluate(self, theta: Tensor, done: int, started: float) -> bool:
-        """Test the weights on the server where it is time to; return whether the run may stop."""
-        job = self.job
-        if not self.is_server or (done % job.evaluate_every and done != len(job.attendance)):
-            return False
-        accuracy, loss = self._judged(theta, self.holdings.test)
-        row = {"round": done, "accuracy": accuracy, "loss": loss}
-        decides = "accuracy"
-        if self.holdings.validation is not None:
-            decides = "validation_accuracy"
-            row[decides], _ = self._judged(theta, self.holdings.validation)
-        if not any(before[decides] >= row[decides] for before in self.checkpoints):
-            self.best = theta
-        row["seconds"] = time.perf_counter() - started
-        self.checkpoints.append(row | self.notes.since_last())
-        return job.stop_at is not None and row[decides] >= job.stop_at
-
-    def _judged(self, theta: Tensor, dataset: Dataset | None) -> tuple[float, float]:
-        """Return accuracy and loss of these weights; NaN without a data set, or where nobody uses the server's model."""
-        if dataset is None or not self.pipeline.strategy.one_model:
-            return float("nan"), float("nan")
-        with self.recorder.phase("computing"):
-            self.model.theta.copy_(theta)
-            return evaluation.accuracy_and_loss(self.model.module, dataset)
 
     def _agree_to_stop(self, reached: bool) -> bool:
         """Let the server's decision reach every process; only runs that may stop early pay for the message."""

@@ -10,6 +10,7 @@ from course_lib import data, models, plans, rounds
 from course_lib.adversary.poisoning import ALIE, IPM, Attack, Backdoor, LabelFlip, SignFlip, attack_success
 from course_lib.aggregation.robust import (
     Bucketing,
+    CentredClipping,
     CoordinateMedian,
     FLTrust,
     Krum,
@@ -59,7 +60,7 @@ def test_flipped_signs_ruin_the_mean_and_rules_stand_them() -> None:
     attacked = PLAN.but(attack=Attack(ATTACKERS, model=SignFlip(scale=10.0)))
     honest = fit(PLAN).accuracy
     assert fit(attacked).accuracy < honest - 0.3
-    for rule in (CoordinateMedian(2), Krum(2), TrimmedMean(2)):
+    for rule in (CoordinateMedian(2), Krum(2), TrimmedMean(2), CentredClipping(2)):
         assert fit(attacked.but(aggregation=rule)).accuracy > honest - 0.1
 
 

@@ -10,8 +10,10 @@ from torch.nn.utils import parameters_to_vector
 from course_lib import data, models, plans, rounds
 from course_lib.aggregation.robust import Krum
 from course_lib.compression import Quantise
+from course_lib.federated.clustering import IFCA
 from course_lib.federated.participation import Devices
-from course_lib.federated.strategies import FedOpt, FedProx, Scaffold
+from course_lib.federated.personalisation import FedBN
+from course_lib.federated.strategies import FedOpt, FedProx, QFedAvg, Scaffold
 from course_lib.plans import Plan
 from course_lib.privacy.accounting import spent
 from course_lib.privacy.audit import sensitivity
@@ -165,9 +167,18 @@ def test_what_one_client_or_example_changes_in_a_run_is_what_the_noise_was_measu
         ({"compression": Quantise()}, "after it is clipped"),
         ({"strategy": Scaffold()}, "sends more than an update"),
         ({"privacy": UserLevel(1.0, 1.0, noise_by="clients")}, "needs secure_aggregation"),
+        ({"privacy": ExampleLevel(1.0, 1.0, 0.1), "strategy": QFedAvg()}, "something of its clients' losses"),
+        ({"privacy": ExampleLevel(1.0, 1.0, 0.1), "strategy": IFCA(2)}, "something of its clients' losses"),
         ({"privacy": None, "budget": Budget(1.0)}, r"needs privacy=\.\.\."),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused_with_the_reason(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         PLAN.but(**{"privacy": UserLevel(1.0, 1.0), **changes})
+
+
+def test_batch_norm_is_refused_before_a_process_starts() -> None:
+    train, _ = data.load("digits")
+    plan = PLAN.but(privacy=ExampleLevel(1.0, 1.0, 0.1), strategy=FedBN())
+    with pytest.raises(ValueError, match="mixes the examples of a batch"):
+        rounds.fit(models.normalised(8), train, data.partitions.iid(train.y, 10), plan, workers=2)
