@@ -81,6 +81,13 @@ def test_one_attacker_moves_a_clipped_mean_by_its_bound_over_n(hostile: str) -> 
         assert result.norm().item() == pytest.approx(0.2 if hostile == "1e30" else 0.0)
 
 
+def test_a_broken_vector_counts_as_one_that_stands_at_the_centre() -> None:
+    x = torch.ones(10, 4)
+    x[3] = np.nan
+    assert robust.NormBounding(1, bound=2.0)(x).tolist() == pytest.approx([0.9] * 4)
+    assert robust.CentredClipping(1, radius=9.0)(x, torch.full((4,), 2.0)).tolist() == pytest.approx([1.1] * 4)
+
+
 def test_the_mean_stands_nobody() -> None:
     x = torch.from_numpy(normal(0, 9, 3))
     x[0] = 1e30

@@ -180,9 +180,9 @@ def test_client_momentum_is_a_mean_of_the_updates_so_far() -> None:
 
 
 def test_fltrust_trusts_nobody_who_points_the_other_way() -> None:
-    reference = torch.tensor([1.0, 0.0])
+    reference = torch.tensor([4.0, 0.0])
     x = torch.tensor([[2.0, 0.0], [-5.0, 0.0], [0.0, 3.0], [0.0, 0.0]])
     assert robust.FLTrust().trust(x, reference).tolist() == [1.0, 0.0, 0.0, 0.0]
-    assert robust.FLTrust()(x, reference).tolist() == [1.0, 0.0]
+    assert robust.FLTrust()(x, reference).tolist() == [4.0, 0.0]
     assert robust.FLTrust()(x[1:], reference).tolist() == [0.0, 0.0]
     assert robust.FLTrust()(x, torch.zeros(2)).tolist() == [0.0, 0.0]
