@@ -34,6 +34,32 @@ def test_neighbours_grow_with_the_logarithm() -> None:
     assert [benchmark.neighbours(clients) for clients in (4, 10, 50, 200)] == [4, 9, 13, 17]
 
 
+def test_the_stored_study_holds_all_that_the_command_measures() -> None:
+    study = json.loads(benchmark.STORED.read_text(encoding="utf-8"))
+    assert study["command"] == "python benchmarks/secure_aggregation.py --store"
+    assert study["weights"] == benchmark.WEIGHTS and study["turns"] == 3
+    contenders = (benchmark.PLAIN, benchmark.OURS, benchmark.DROPOUTS)
+    everyone = [(clients, contender) for clients in benchmark.STORED_CLIENTS for contender in contenders]
+    assert [(row["clients"], row["contender"]) for row in study["rows"]] == everyone
+    for row in study["rows"]:
+        n, plain = row["clients"], 4 * row["clients"] * benchmark.WEIGHTS
+        # keys, everybody's keys, shares up and down, two more numbers, survivors, shares to unmask
+        protocol = n * (64 + 68 * n + 2 * 162 * n + 2 * 4 + 5 * n + 37 * n)
+        if row["contender"] != benchmark.DROPOUTS:
+            assert row["bytes"] == (plain if row["contender"] == benchmark.PLAIN else plain + protocol)
+
+
+def test_store_writes_the_medians_of_its_own_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "STORED", tmp_path / "study.json")
+    monkeypatch.setattr(benchmark, "STORED_CLIENTS", (4, 10))
+    monkeypatch.setattr(benchmark, "WEIGHTS", 1000)
+    monkeypatch.setattr(sys, "argv", ["secure_aggregation.py", "--store"])
+    benchmark.main()
+    study = json.loads(benchmark.STORED.read_text(encoding="utf-8"))
+    assert [row["clients"] for row in study["rows"]] == [4] * 3 + [10] * 3
+    assert study["rows"][4]["bytes"] > study["rows"][3]["bytes"] == 10 * 1000 * 4
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("contender", [benchmark.ALL_PAIRS, benchmark.FEW_PAIRS])
 def test_flower_runs_in_this_process_and_gets_the_same_mean(contender: str) -> None:
