@@ -31,7 +31,7 @@ def test_nothing_is_spent_before_the_first_step_or_on_a_unit_that_is_never_drawn
 
 @pytest.mark.parametrize("accountant", ["prv", "rdp"])
 def test_without_noise_nothing_is_promised(accountant) -> None:
-    assert spent(0.0, 0.1, 1, DELTA, accountant).epsilon == inf
+    assert spent(0.0, 0.1, 1, DELTA, accountant) == (inf, accountant, "")
     assert spent_by([(1.0, 0.1, 5), (0.0, 0.1, 1)], DELTA, accountant).epsilon == inf
 
 

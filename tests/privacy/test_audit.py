@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from course_lib import models
 from course_lib.learning.sgd import FlatModel
-from course_lib.privacy import accounting
+from course_lib.privacy import accounting, audit
 from course_lib.privacy.audit import Sensitivity, clopper_pearson, lower_bound, sensitivity
 from course_lib.privacy.example_level import ExampleLevel, private_gradient
 from course_lib.privacy.per_example import clipped_sum
@@ -120,6 +120,7 @@ def test_a_release_must_repeat_itself_and_there_must_be_a_pair() -> None:
     with pytest.raises(ValueError, match="no pair"):
         sensitivity(lambda data: torch.zeros(1), [], 1.0)
     assert sensitivity(lambda data: torch.tensor([data]), [(0.0, float("nan"))], 1.0).measured == inf
+    assert sensitivity(lambda data: torch.tensor([data]), [(0.0, 2.0), (0.0, 1.0)], 1.0).measured == 2
     assert "within" in str(Sensitivity(1.0, 1.0, 3)) and Sensitivity(1.0, 1.001, 3).holds is False
 
 
@@ -171,6 +172,20 @@ def test_both_directions_count() -> None:
     shown = lower_bound(torch.ones(1000), seldom[torch.randperm(1000, generator=generator())], 0.0)
     hidden = lower_bound(seldom[torch.randperm(1000, generator=generator())], torch.ones(1000), 0.0)
     assert shown.epsilon > 4 and hidden.epsilon > 3
+
+
+def test_the_rule_is_chosen_on_other_runs_than_it_is_judged_on(monkeypatch) -> None:
+    given, choose = [], audit._best_rule
+
+    def watched(*seen):
+        given.append(seen)
+        return choose(*seen)
+
+    monkeypatch.setattr(audit, "_best_rule", watched)
+    inside, outside = scores(1.0, 41, 0)
+    found = lower_bound(inside, outside, DELTA)
+    assert [len(part) for part in given[0][:2]] == [20, 20] and found.runs == 82 - 40
+    assert given[0][0].tolist() != inside[:20].tolist()  # runs are drawn, for they may have drifted in time
 
 
 def test_the_bound_is_the_logarithm_of_the_bounded_rates() -> None:

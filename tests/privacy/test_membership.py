@@ -53,6 +53,13 @@ def test_the_areas_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert auc(*shifted(1.0, 40, 90), level=0.5).half_width < 0.5 * wide
 
 
+def test_the_areas_deviation_is_delongs() -> None:
+    members, others = shifted(0.7, 15, 60)
+    won = (members[:, None] > others).double()
+    deviation = sqrt(float(won.mean(1).var()) / 15 + float(won.mean(0).var()) / 60)
+    assert auc(members, others).half_width == pytest.approx(1.959964 * deviation)
+
+
 def test_the_share_found_is_that_of_a_threshold_and_not_interpolated() -> None:
     curve = roc(torch.tensor([5.0, 4.0, 1.0, 0.0]), torch.tensor([4.5, 2.0, 2.0, -1.0]))
     assert tpr_at(curve, 0.0) == 0.25 and tpr_at(curve, 0.24) == 0.25 and tpr_at(curve, 0.25) == 0.5

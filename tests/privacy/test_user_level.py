@@ -161,14 +161,14 @@ def test_update_and_bits_together_cost_what_the_accountant_is_told(noise: float,
 
 
 def test_bits_are_noised_by_themselves_and_not_with_the_bound() -> None:
-    settings = UserLevel(1.0, 50.0, Adaptive(3.0))
+    settings = UserLevel(1.0, 50.0, Adaptive(0.6))
     bits, rest = [], []
     for number in range(400):
         noise = settings._noise(5, 50.0, keys.generator(number))
         bits.append(float(noise[-1]))
         rest.append(noise[:-1])
-    assert float(torch.tensor(bits).std()) == pytest.approx(3.0, rel=0.15)
-    assert float(torch.cat(rest).std()) == pytest.approx(50 * settings.update_noise, rel=0.1)
+    assert float(torch.tensor(bits).std()) == pytest.approx(0.6, rel=0.15)
+    assert float(torch.cat(rest).std()) == pytest.approx(50 * 1.809, rel=0.1)  # (1 - 1 / 1.2 ** 2) ** -0.5
 
 
 @pytest.mark.parametrize(
