@@ -143,7 +143,7 @@ PRICED = {
     "no defence": {},
     "8 bits": {"compression": Quantise()},
     "top 1%": {"compression": TopK(0.01)},
-    **{f"noise {n:g}": {"strategy": leakage.ClipAndNoise(1.0, n)} for n in (1, 3, 10)},
+    **{f"noise {n:g}": {"strategy": leakage.ClipAndNoise(1.0, n)} for n in (1, 3, 10, 30)},
     "secure aggregation": {"secure_aggregation": MASKED},
 }  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_the_sum_behind_masks_is_the_gradient_of_everybodys_images(study: dict[s
     found = benchmark.attacked(replace(setting, search=False), 3, train)
     assert found["labels right"] == 1
     [row] = [row for row in study["attacks"] if row["setting"] == "the sum of 2"]
-    assert min(run["search"]["psnr"] - run["guess"]["psnr"] for run in row["runs"]) > 3
+    assert min(run["search"]["ssim"] for run in row["runs"]) > 0.9
 
 
 def test_labels_are_counted_in_whatever_order() -> None:
@@ -58,7 +58,7 @@ def test_labels_are_counted_in_whatever_order() -> None:
 
 
 @pytest.mark.slow
-def test_a_lenet_with_relu_and_max_pooling_resists_the_search_that_reads_a_smooth_one() -> None:
+def test_a_lenet_with_relu_and_max_pooling_is_read_far_worse_than_a_smooth_one() -> None:
     train, _ = data.load("mnist5k")
     for spec, readable in ((models.lenet(), False), (benchmark.smooth_lenet(), True)):
         found = [

@@ -95,21 +95,21 @@ q2 = Exercise(
 )  # fmt: skip
 
 _ROWS = {
-    "none": (60.0, 11.0, 0.93, 800), "8 bits": (34.0, 11.0, 0.93, 200), "a little noise": (20.0, 11.0, 0.91, 800),
-    "much noise": (10.0, 11.0, 0.40, 800), "masks": (7.0, 11.0, 0.93, 810), "masks and 16 bits": (8.0, 11.0, 0.93, 410),
-    "no training": (5.0, 11.0, 0.10, 0),
+    "none": (1.0, 0.13, 0.93, 800), "8 bits": (0.98, 0.13, 0.93, 200), "a little noise": (0.6, 0.13, 0.91, 800),
+    "much noise": (0.1, 0.13, 0.40, 800), "masks": (0.02, 0.13, 0.93, 810), "masks and 16 bits": (0.03, 0.13, 0.93, 410),
+    "no training": (0.01, 0.13, 0.10, 0),
 }  # fmt: skip
 
 
 def _check_cheapest(cheapest: Callable[[Mapping[str, Any]], Any]) -> str:
     given = cheapest(dict(_ROWS))
     for mistake, explanation in {
-        "none": "That is the most accurate of all, and it stops nothing. Keep only those at most 3 dB above the guess first.",
-        "8 bits": "8 bits leave 34 dB, far above the guess of 11. Keep only settings that stop the attack.",
+        "none": "That is the most accurate of all, and it stops nothing. Keep only those at most 0.1 above the guess first.",
+        "8 bits": "8 bits leave 0.98, far above the guess of 0.13. Keep only settings that stop the attack.",
         "no training": "That has the fewest bytes. Accuracy comes first; bytes decide only among equals.",
         "masks": "Masks are as accurate as another setting that stops it, with more bytes. Among equals, the fewest bytes.",
         "much noise": "It stops the attack, but there are more accurate ones that do.",
-        "a little noise": "It leaves 20 dB, more than 3 above the guess.",
+        "a little noise": "It leaves 0.6, more than 0.1 above the guess.",
     }.items():
         if given == mistake:
             raise Wrong(explanation)
@@ -117,9 +117,9 @@ def _check_cheapest(cheapest: Callable[[Mapping[str, Any]], Any]) -> str:
         raise Wrong(f"You return several: {given}. Return the name of one.")
     if given != "masks and 16 bits":
         raise Wrong(f"Of {', '.join(_ROWS)} it is 'masks and 16 bits'; you return {given!r}.")
-    edge = {"just": (14.0, 11.0, 0.9, 5), "not quite": (14.5, 11.0, 0.95, 5), "far": (9.0, 11.0, 0.5, 5)}
+    edge = {"just": (0.29, 0.2, 0.9, 5), "not quite": (0.31, 0.2, 0.95, 5), "far": (0.1, 0.2, 0.5, 5)}
     if cheapest(edge) != "just":
-        raise Wrong("At most 3 dB above the guess: 14 against 11 still counts as stopped, 14.5 does not.")
+        raise Wrong("At most 0.1 above the guess: 0.29 against 0.2 still counts as stopped, 0.31 does not.")
     return "By these two attacks. What a better attack would read, the table does not say."
 
 
@@ -127,11 +127,11 @@ q3 = Exercise(
     "The cheapest setting that stops it",
     _check_cheapest,
     hints=[
-        "First the names that stop it: `[name for name, (psnr, guess, _, _) in rows.items() if psnr <= guess + 3]`.",
+        "First the names that stop it: `[name for name, (ssim, guess, _, _) in rows.items() if ssim <= guess + 0.1]`.",
         "`max(names, key=...)`. A pair as key compares accuracy first, then minus the bytes.",
     ],
     solution=(
-        "    stops = [name for name, (psnr, guess, _, _) in rows.items() if psnr <= guess + 3]\n"
+        "    stops = [name for name, (ssim, guess, _, _) in rows.items() if ssim <= guess + 0.1]\n"
         "    return max(stops, key=lambda name: (rows[name][2], -rows[name][3]))"
     ),
 )  # fmt: skip
