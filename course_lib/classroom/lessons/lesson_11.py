@@ -170,11 +170,11 @@ quiz = [
         ],
     ),
     Question(
-        "Against top 1% your attack fails. What follows?",
+        "Against a new compression both of your attacks fail. What follows?",
         [
             Choice("This attack fails there", True, "A better one may not. Only a proof covers attacks nobody has thought of."),
-            Choice("Top 1% is private", False, "You have shown that one attack fails, not that all do."),
-            Choice("Gradients cannot be inverted", False, "Without compression you inverted one."),
+            Choice("With this compression the data is private", False, "You have shown that one attack fails, not that all do."),
+            Choice("Gradients cannot be inverted", False, "Without that compression you inverted one."),
         ],
     ),
 ]  # fmt: skip
