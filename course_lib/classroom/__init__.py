@@ -4,6 +4,7 @@ Everything that is shown has a text twin, so that it can be read aloud, compared
 """
 
 from course_lib.classroom import answers, interrupts, plots
+from course_lib.classroom.drawing import draw
 from course_lib.classroom.exercises import Exercise, Wrong, exercise
 from course_lib.classroom.explorers import explore
 from course_lib.classroom.plots import diagram
@@ -24,6 +25,7 @@ __all__ = [
     "Wrong",
     "answers",
     "diagram",
+    "draw",
     "exercise",
     "explore",
     "plots",
