@@ -1,1 +1,1 @@
-"""Attacks on learning: what clients can break (`poisoning`), and what an observer can read."""
+"""Attacks on learning: what clients can break (`poisoning`), and what an observer can read (`leakage`)."""
