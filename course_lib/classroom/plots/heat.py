@@ -39,7 +39,7 @@ def heat(
     for (down, across), estimate in found.items():
         # White on dark squares, black on light ones.
         dark = estimate.mean > limits[0] + 0.6 * (limits[1] - limits[0])
-        written = estimate.words(",.0f").replace(" ± ", "\n±")
+        written = estimate.words(",.0f").replace(" ± ", "\n±").replace(" (", "\n(")
         axes.text(across, down, written, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     said = [f"{title}." if title else "", f"{label}, row by row."]
     for down, name in enumerate(values):
