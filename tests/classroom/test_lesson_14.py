@@ -47,7 +47,7 @@ def by_length(updates: Any) -> Any:
         (lambda u, f: by_length(u)[f : len(u) - f].mean(0), "whole updates"),
         (lambda u, f: by_length(u)[: len(u) - f].mean(0), "one whole update"),
         (lambda u, f: np.sort(u, axis=0)[f : len(u) - f].sum(0), "added what is left"),
-        (lambda u, f: np.sort(u, axis=0)[f : len(u) - f].sum(0) / len(u), "divided by all six"),
+        (lambda u, f: np.sort(u, axis=0)[f : len(u) - f].sum(0) / len(u), "divided by all seven"),
         (lambda u, f: np.sort(u, axis=0)[2 * f : len(u) - 2 * f].mean(0), "two on each side"),
         (lambda u, f: np.sort(u, axis=0)[f : len(u) - f].mean(1), "down the columns"),
         (lambda u, f: np.sort(u, axis=0)[f : len(u) - f].mean(), "down the columns"),

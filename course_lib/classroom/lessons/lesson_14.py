@@ -10,7 +10,7 @@ from course_lib.classroom.answers import function, number
 from course_lib.classroom.exercises import Exercise, Wrong
 from course_lib.classroom.quizzes import Choice, Question
 
-_UPDATES = np.array([[1.0, 4.0], [2.0, -50.0], [3.0, 12.0], [4.0, 14.0], [90.0, 13.0], [7.0, 11.0]])
+_UPDATES = np.array([[1.0, 4.0], [2.0, -50.0], [3.0, 12.0], [4.0, 14.0], [90.0, 13.0], [7.0, 11.0], [6.0, 10.5]])
 
 
 def _check_trimmed_mean(trimmed_mean: Callable[[Any, int], Any]) -> str:
@@ -18,7 +18,7 @@ def _check_trimmed_mean(trimmed_mean: Callable[[Any, int], Any]) -> str:
     given = np.asarray(trimmed_mean(_UPDATES.copy(), 1), dtype=float)
     if given.shape != (2,):
         raise Wrong(
-            f"Six updates of two numbers make one update of two numbers; you return shape {given.shape}. Take means down "
+            f"Seven updates of two numbers make one update of two numbers; you return shape {given.shape}. Take means down "
             "the columns (`axis=0`)."
         )
     ordered = np.sort(_UPDATES, axis=0)
@@ -26,7 +26,7 @@ def _check_trimmed_mean(trimmed_mean: Callable[[Any, int], Any]) -> str:
     by_length = _UPDATES[np.argsort(np.linalg.norm(_UPDATES, axis=1))]
     for mistake, explanation in [
         (_UPDATES.mean(0), "That is the plain mean: nothing is cut."),
-        (np.median(_UPDATES, axis=0), "That is the median. Here the values in the middle are averaged, four of six."),
+        (np.median(_UPDATES, axis=0), "That is the median. Here the values in the middle are averaged, five of seven."),
         (ordered[:-1].mean(0), "You cut the largest only. An attacker may also be far below: cut on both sides."),
         (ordered[1:].mean(0), "You cut the smallest only. Cut on both sides."),
         (
@@ -39,7 +39,7 @@ def _check_trimmed_mean(trimmed_mean: Callable[[Any, int], Any]) -> str:
         ),
         (by_length[:-1].mean(0), "You cut one whole update, by its length. The trimmed mean goes coordinate by coordinate."),
         (ordered[1:-1].sum(0), "You added what is left. Divide by how many are left."),
-        (ordered[1:-1].sum(0) / 6, "You divided by all six. Four are left."),
+        (ordered[1:-1].sum(0) / 7, "You divided by all seven. Five are left."),
         (ordered[2:-2].mean(0), "You cut two on each side. With f = 1 it is one."),
     ]:  # fmt: skip
         if np.allclose(given, mistake) and not np.allclose(mistake, right):
