@@ -1,11 +1,13 @@
 """Heat maps: numbers in the squares, colours on a scale that stays, and the same in words."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from course_lib.classroom import plots
 
-VALUES = {
+VALUES: Any = {
     "no attacker": {"mean": [90.0, 92.0, 94.0], "Krum": [80.0, 80.0, 80.0]},
     "IPM": {"mean": [50.0, 60.0, 70.0], "Krum": None},
 }
@@ -21,7 +23,7 @@ def test_each_square_has_its_mean_and_half_its_interval_and_the_words_say_the_sa
 
 
 def test_a_square_without_a_value_stays_empty() -> None:
-    shades = plots.heat(VALUES, "accuracy (%)").figure.axes[0].images[0].get_array()
+    shades: Any = plots.heat(VALUES, "accuracy (%)").figure.axes[0].images[0].get_array()
     assert np.isnan(np.ma.filled(shades, np.nan)).tolist() == [[False, False], [False, True]]
 
 

@@ -122,7 +122,7 @@ def _check_most(most: Callable[[int], int]) -> str:
     most = function(most)
     right = {n: (n - 3) // 2 for n in (20, 21, 7, 10, 3)}
     given = {n: number(most(n)) for n in right}
-    for mistake, explanation in [
+    mistakes: list[tuple[Callable[[int], float], str]] = [
         (
             lambda n: n // 2,
             "That is half. With half against half nobody can tell who is honest, and Krum needs more than that.",
@@ -142,7 +142,8 @@ def _check_most(most: Callable[[int], int]) -> str:
         (lambda n: (n - 3) / 2, "Round down: there are no half attackers. `//` does it."),
         (lambda n: n // 3, "That is a third, the limit in Byzantine agreement. Here it is 2f + 2 < n."),
         (lambda n: (n - 3) // 4, "That is Bulyan's limit, 4f + 3 <= n. Krum stands more."),
-    ]:
+    ]
+    for mistake, explanation in mistakes:
         if all(given[n] == mistake(n) for n in right):
             raise Wrong(explanation)
     for n, f in right.items():
