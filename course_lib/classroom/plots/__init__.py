@@ -3,6 +3,7 @@
 from course_lib.classroom.plots.bars import bars, describe_bars, stacked
 from course_lib.classroom.plots.curves import curves, describe_curves
 from course_lib.classroom.plots.diagrams import diagram
+from course_lib.classroom.plots.heat import heat
 from course_lib.classroom.plots.intervals import intervals, pairs
 from course_lib.classroom.plots.lines import lines, scatter
 from course_lib.classroom.plots.rings import ring
@@ -10,6 +11,6 @@ from course_lib.classroom.plots.style import COLOURS, Picture, figure, human, li
 from course_lib.classroom.plots.timelines import deadline
 
 __all__ = [
-    "COLOURS", "Picture", "bars", "curves", "deadline", "describe_bars", "describe_curves", "diagram", "figure", "human",
+    "COLOURS", "Picture", "bars", "curves", "deadline", "describe_bars", "describe_curves", "diagram", "figure", "heat", "human",
     "intervals", "line", "lines", "name_colours", "pairs", "picture", "ring", "scatter", "show", "stacked",
 ]  # fmt: skip
