@@ -11,8 +11,7 @@ batches and the noise; the split stays.
 
 Sample rates and the number of steps are fixed (`WAYS`), not tuned. Clipping norm and learning rate are chosen for each way and
 epsilon by `study.tune`, the worst of three tuning seeds on the validation images, over the grids in `WAYS`. That choice looks at
-data too: its privacy is not in the epsilons (the validation images are others than those that epsilon protects, but each tuning
-run also trains on those).
+data too: each tuning run trains on the people that epsilon protects, and no epsilon here counts those runs.
 
 Timings: our private step over Opacus's default loop and over its ghost clipping, batch 64, one thread, interleaved.
 All goes to course_lib/classroom/studies/private_accuracy.json. The last line is JSON: means with half a 95% interval in percent, and
@@ -164,7 +163,7 @@ def row(bench: Bench, name: str, epsilon: float | None, seeds: Sequence[int]) ->
     way = WAYS[name]
     noise = 0.0 if epsilon is None else noise_for(epsilon, way.sample_rate, way.steps, way.delta)
     firsts, grid = (way.first, way.second) if epsilon else ((0.0,), way.rates)
-    tried = []
+    tried: list[dict[str, Any]] = []
     for first in firsts:
         found = study.tune(
             lambda pairs, first=first: bench.measured(  # type: ignore[misc]
@@ -180,7 +179,7 @@ def row(bench: Bench, name: str, epsilon: float | None, seeds: Sequence[int]) ->
     best = max((one for one in tried if one["chosen"]), key=lambda one: min(one["accuracy"]))
     jobs = [Job(name, epsilon, noise, best["first"], best["second"], seed) for seed in seeds]
     clip, rate = jobs[0].clip_and_rate
-    result = {
+    result: dict[str, Any] = {
         "way": name, "epsilon": epsilon, "noise_multiplier": noise, "clipping_norm": None if clip == inf else clip,
         "learning_rate": rate, "at_edge": best["at_edge"], "tried": tried, "accuracy": bench.measured(jobs, name),
     }  # fmt: skip
