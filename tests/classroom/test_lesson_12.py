@@ -138,3 +138,36 @@ def test_the_axes_of_epsilon_stay_put_while_noise_rate_and_steps_change() -> Non
     (view,) = explored("12", plots=plots, np=np, accounting=accounting)
     assert list(view.controls) == ["noise", "sample_rate", "steps"]
     assert view.unsteady() == []
+
+
+def test_what_is_said_of_audits_and_attacks_is_in_the_study() -> None:
+    audited = classroom.stored("private_audit")
+    for one in audited["audits"]:
+        step, final = (one[seen]["lower bound"] for seen in ("every step", "final weights"))
+        assert final < step < 0.6 * one["claimed"]
+    aucs = {way: found["LiRA"]["auc"] for way, found in audited["membership"].items()}
+    at_one = {way: np.mean(found["LiRA"]["found at 1%"]) for way, found in audited["membership"].items()}
+    assert at_one["plain"] > 0.1 and at_one["private"] < 0.02  # guessing finds 1%
+    assert audited["membership"]["plain"]["LiRA"]["roc"][0] > 0.05  # at two false alarms in a thousand
+    by_loss = audited["membership"]["plain"]["loss threshold"]
+    assert (
+        np.mean(by_loss["auc"]) - 0.5 < 0.4 * (np.mean(aucs["plain"]) - 0.5) and np.mean(by_loss["found at 1%"]) < 0.02
+    )
+    accuracy = {way: np.mean(found["accuracy"]) for way, found in audited["membership"].items()}
+    assert accuracy["plain"] - accuracy["private"] > 0.2
+    assert abs(accuracy["stopped early"] - accuracy["private"]) < 0.01
+    hardly_more = learning.interval(np.subtract(aucs["stopped early"], aucs["private"]).tolist())
+    assert hardly_more.low > -0.01 and hardly_more.high < 0.03
+
+
+def test_clients_that_add_their_own_noise_pay_most_and_one_owner_least() -> None:
+    study = classroom.stored("private_accuracy")
+    mean = {(row["way"], row["epsilon"]): np.mean(row["accuracy"]) for row in study["rows"]}
+    for epsilon in (1.0, 3.0, 8.0):
+        lost = {way: mean[way, None] - mean[way, epsilon] for way in study["ways"]}
+        assert 0 < lost["central"] < lost["users"] < lost["clients"]
+    for way in study["ways"]:
+        assert mean[way, 1.0] < mean[way, 3.0] < mean[way, 8.0]
+    assert not any(row["at_edge"] for row in study["rows"])
+    for taken in study["milliseconds"].values():
+        assert np.median(taken["ours"]) < min(np.median(taken["opacus"]), np.median(taken["ghost"]))
