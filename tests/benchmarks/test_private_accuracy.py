@@ -36,6 +36,7 @@ def test_the_stored_study_holds_every_way_at_every_epsilon(study: dict[str, Any]
     assert len(benchmark.pools()[0]) == benchmark.WAYS["central"].units
 
 
+@pytest.mark.slow
 def test_no_setting_promises_more_than_its_noise_gives(study: dict[str, Any]) -> None:
     for row in study["rows"]:
         if row["epsilon"]:
@@ -71,6 +72,16 @@ def test_no_audit_of_the_real_step_contradicts_its_claim_and_forgetting_is_caugh
         for seen in ("every step", "final weights"):
             assert one[seen]["lower bound"] <= one["claimed"] <= one["epsilon"]
         assert one["null"] < 0.1
+
+
+def test_who_is_in_scores_higher_with_both_auditors() -> None:
+    inside, *scores = private_audit.scored(0.8, 1, 40)
+    for seen in scores:
+        assert float(seen[inside].mean()) > float(seen[~inside].mean()) + float(seen.std()) / 2
+    # Without the canary, the likelihood ratio is 1 on average.
+    ratios = [private_audit.scored(2.0, number, 3) for number in range(30)]
+    out = torch.cat([ratio[~inside] for inside, ratio, _ in ratios]).exp()
+    assert float(out.mean()) == pytest.approx(1, abs=4 * float(out.std()) / len(out) ** 0.5)
 
 
 def test_a_canary_moves_its_own_direction_by_one_and_no_other() -> None:

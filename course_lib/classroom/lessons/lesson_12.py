@@ -52,7 +52,7 @@ def _check_release(release: Release) -> str:
     still = _vector(release(torch.zeros(1, 2), bound, multiplier, noise.clone(), expected))
     if not torch.allclose(still, added / expected, atol=1e-4):
         raise Wrong("Right, but a gradient of zeros gives what is not a number: do not divide by its length of 0.")
-    return "`ExampleLevel.gradient` does this without ever holding one example's gradient."
+    return "`ExampleLevel.gradient` does this; in linear layers it never holds one example's gradient."
 
 
 def _vector(given: object) -> Tensor:
