@@ -33,6 +33,8 @@ def test_the_stored_study_holds_every_way_at_every_epsilon(study: dict[str, Any]
     cells = [(way, epsilon) for way in benchmark.WAYS for epsilon in (*benchmark.EPSILONS, None)]
     assert [(row["way"], row["epsilon"]) for row in study["rows"]] == cells
     assert all(len(row["accuracy"]) == len(study["seeds"]) == len(benchmark.SEEDS) for row in study["rows"])
+    for name, way in benchmark.WAYS.items():
+        assert study["ways"][name]["delta"] == way.delta < 1 / way.units
     assert len(benchmark.pools()[0]) == benchmark.WAYS["central"].units
 
 
