@@ -1,6 +1,7 @@
 """What does differential privacy cost in accuracy? The study behind lesson 12.
 
     python benchmarks/private_accuracy.py            everything, ten seeds: about ten minutes of one core; goes on where it was stopped
+    python benchmarks/private_accuracy.py --full     all of MNIST, beside Opacus's table: see private_at_full_scale.py
     python benchmarks/private_accuracy.py --quick    one epsilon, two seeds, and the timings: a check that it runs; stores nothing
 
 4,000 images of mnist5k to train on, 600 to test on, 400 to tune on; a network with 64 hidden units (50,890 weights). Three ways:
@@ -296,7 +297,16 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="one epsilon, two seeds, and the timings; nothing is stored"
     )
-    quick = parser.parse_args().quick
+    parser.add_argument(
+        "--full", action="store_true", help="all of MNIST beside Opacus's table, see private_at_full_scale.py"
+    )
+    given = parser.parse_args()
+    if given.full:
+        import private_at_full_scale
+
+        print(json.dumps(private_at_full_scale.main()))
+        return
+    quick = given.quick
     bench = Bench(None if quick else UNFINISHED)
     cells = [("central", 8.0)] if quick else [(name, epsilon) for name in WAYS for epsilon in (*EPSILONS, None)]
     found = {

@@ -8,8 +8,6 @@ from course_lib.privacy.example_level import ExampleLevel
 from course_lib.privacy.user_level import UserLevel
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from course_lib.rounds.run import Run
 
 
@@ -45,15 +43,12 @@ def seen_by_server(run: "Run") -> Seen:
     )  # fmt: skip
 
 
-def table(runs: Mapping[str, "Run"]) -> "pd.DataFrame":
-    """Return one row a run: how many messages of raw data, single updates, masked updates and sums its server got, and what was noised
-    before."""
-    import pandas as pd
-
-    rows = {name: seen_by_server(run) for name, run in runs.items()}
-    columns = {
-        "raw data": "raw", "single updates": "single", "masked updates": "masked", "sums": "sums", "noised before it": "noise",
+def table(runs: Mapping[str, "Run"]) -> dict[str, dict[str, int | str]]:
+    """Return one row a run, as `classroom.table` takes them: what its server got, by kind, and what was noised before it came."""
+    return {
+        name: {
+            "raw data": seen.raw, "single updates": seen.single, "masked updates": seen.masked, "sums alone": seen.sums,
+            "noised on the way": seen.noise,
+        }
+        for name, seen in ((name, seen_by_server(run)) for name, run in runs.items())
     }  # fmt: skip
-    return pd.DataFrame(
-        {title: [getattr(row, name) for row in rows.values()] for title, name in columns.items()}, index=list(rows)
-    )
