@@ -1,6 +1,8 @@
 import re
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -201,9 +203,21 @@ def test_masks_alone_cost_nothing_and_rounds_without_a_sum_do(runs: dict[str, li
     }  # fmt: skip
 
 
-def test_bytes_hardly_grow_and_seconds_grow_with_the_pairs() -> None:
+def test_few_bytes_are_added_and_they_and_the_seconds_grow_with_the_pairs() -> None:
     cost = {(row["clients"], row["contender"]): row for row in classroom.stored("secure_aggregation")["rows"]}
     assert cost[200, "ours"]["bytes"] < 1.15 * cost[200, "plain"]["bytes"]
     grows = cost[200, "ours"]["seconds"] / cost[20, "ours"]["seconds"]
     assert 70 < grows < 130
+    added = {n: cost[n, "ours"]["bytes"] - cost[n, "plain"]["bytes"] for n in (20, 200)}
+    assert 90 < added[200] / added[20] < 110
     assert cost[50, "ours"]["bytes"] / cost[50, "plain"]["bytes"] == pytest.approx(1.027, abs=0.001)
+
+
+def test_a_message_is_luck_and_an_update_leans_towards_its_clients_digits() -> None:
+    path = Path(__file__).parents[2] / "notebooks/13_secure_aggregation.ipynb"
+    cells = nbformat.read(path, as_version=4).cells
+    said = "\n".join(str(o.get("data", {}).get("text/plain", "")) for c in cells for o in c.get("outputs", []))
+    (luck,) = re.findall(r"random numbers, which have ([\d.]+)%", said)
+    assert 0.4 <= float(luck) <= 0.6  # half of the one per cent that counts as nothing
+    ((gain, half),) = re.findall(r"difference \+([\d.]+) ± ([\d.]+) \(better; 6 clients\)", said)
+    assert float(gain) > float(half)

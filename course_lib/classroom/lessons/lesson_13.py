@@ -90,7 +90,10 @@ def _check_threshold(smallest_threshold: Callable[[int, int, int], int]) -> str:
                 f"Right for 10 clients, 2 lost, 6 colluding. For clients={clients}, lost={lost}, colluding={colluding} "
                 f"you get {given}; it is {right}: {why}."
             )
-    return "Bonawitz et al. want it above two thirds where the server itself may break the rules."
+    return (
+        "Bonawitz et al. want it above two thirds where the server itself may break the rules. And no threshold helps the last "
+        "honest client in a sum: all others subtract what they sent."
+    )
 
 
 q2 = Exercise(
@@ -117,7 +120,7 @@ def _check_levels(most_levels: Callable[[int, int], int]) -> str:
         ((2**31 - 1) // 6_000, "That is for 2^31. The levels already reach from the negative to the positive bound."),
         ((_RING - 1) / 6_000, "Levels are a whole number: divide with `//`."),
         (_RING / 6_000, "Levels are a whole number: divide with `//`."),
-        ((_RING - 1) // 6_000 + 1, "You rounded up, so the sum can wrap round. Round down: `//`."),
+        ((_RING - 1) // 6_000 + 1, "You rounded up, so clients x weight x levels is above 2^32. Round down: `//`."),
     ]:
         if given == mistake:
             raise Wrong(explanation)
@@ -135,7 +138,7 @@ q3 = Exercise(
     "Levels that fit",
     _check_levels,
     hints=[
-        "In the worst case every client sends the largest weight times the highest level. How many such numbers fit below 2^32?",
+        "In the worst case every client sends the largest weight times all levels. How many such numbers fit below 2^32?",
         "Below 2^32 means at most 2^32 - 1. Divide that by clients x weight, and round down.",
     ],
     solution="    return (2**32 - 1) // (clients * largest_weight)",
