@@ -118,53 +118,6 @@ q2 = Exercise(
 )
 
 
-def _check_most(most: Callable[[int], int]) -> str:
-    most = function(most)
-    right = {n: (n - 3) // 2 for n in (20, 21, 7, 10, 3)}
-    given = {n: number(most(n)) for n in right}
-    mistakes: list[tuple[Callable[[int], float], str]] = [
-        (
-            lambda n: n // 2,
-            "That is half. With half against half nobody can tell who is honest, and Krum needs more than that.",
-        ),
-        (
-            lambda n: (n - 1) // 2,
-            "That is 2f < n, which suffices for the median. Krum needs 2f + 2 < n: two more for its neighbours.",
-        ),
-        (
-            lambda n: (n - 2) // 2,
-            "Close: that also allows 2f + 2 = n, but it has to be smaller than n. Try n = 20: is f = 9 allowed?",
-        ),
-        (
-            lambda n: (n - 2) / 2,
-            "That is where 2f + 2 equals n. It must be smaller, and f is a whole number.",
-        ),
-        (lambda n: (n - 3) / 2, "Round down: there are no half attackers. `//` does it."),
-        (lambda n: n // 3, "That is a third, the limit in Byzantine agreement. Here it is 2f + 2 < n."),
-        (lambda n: (n - 3) // 4, "That is Bulyan's limit, 4f + 3 <= n. Krum stands more."),
-    ]
-    for mistake, explanation in mistakes:
-        if all(given[n] == mistake(n) for n in right):
-            raise Wrong(explanation)
-    for n, f in right.items():
-        if given[n] != f:
-            raise Wrong(
-                f"Of n = {n}, Krum stands f = {f}: 2 x {f} + 2 = {2 * f + 2} < {n}, and one more would be too many. You return "
-                f"{given[n]:g}."
-            )
-    return "Nearly half. That is what it stands, not what it costs."
-
-
-q3 = Exercise(
-    "How many does Krum stand?",
-    _check_most,
-    hints=[
-        "Try n = 20 by hand: is 2f + 2 < 20 for f = 8? For f = 9?",
-        "2f + 2 < n means 2f <= n - 3, for whole numbers.",
-    ],
-    solution="    return (n - 3) // 2",
-)
-
 quiz = [
     Question(
         "A model has a back door. Where does it show?",
@@ -188,9 +141,9 @@ quiz = [
         "Why does a robust rule cost accuracy when nobody attacks?",
         [
             Choice(
-                "It drops or damps honest clients, above all unusual ones",
+                "It drops or damps honest clients",
                 True,
-                "And it counts a client with few images like one with many.",
+                "Here those with many images. And it counts a client with few images like one with many.",
             ),
             Choice("It needs more rounds to detect attackers", False, "It detects nobody. It only bounds what a few can do."),
             Choice(
@@ -224,6 +177,15 @@ quiz = [
             Choice(
                 "It does: distances survive the masks", False, "Then the masks would give away what they are to hide."
             ),
+        ],
+    ),
+    Question(
+        "Krum needs 2f + 2 < n. How many attackers does it stand among 20 clients?",
+        [
+            Choice("8", True, "2 x 8 + 2 = 18 is below 20. That is what it stands, not what it costs."),
+            Choice("9", False, "2 x 9 + 2 = 20 is not below 20. 2f < n would suffice for the median."),
+            Choice("10", False, "With half against half nobody can tell who is honest."),
+            Choice("6", False, "That is a third, the limit in Byzantine agreement. Krum stands more."),
         ],
     ),
 ]  # fmt: skip
