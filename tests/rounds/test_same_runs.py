@@ -98,8 +98,11 @@ def weights(of: rounds.Run) -> torch.Tensor:
 
 
 def messages(of: rounds.Run) -> str:
-    """Return a digest of all messages: round, sender, receiver, kind and bytes; whether they crossed depends on the workers."""
-    rows = of.traffic.drop(columns="crossed")
+    """Return a digest of all messages: round, sender, receiver, kind and bytes.
+
+    Which of them crossed depends on the workers, and so do those that one process sends to another for their own sake.
+    """
+    rows = of.traffic[~of.traffic["kind"].isin(["evaluation", "control"])].drop(columns="crossed")
     return hashlib.sha256(rows.sort_values(rows.columns.tolist()).to_csv(index=False).encode()).hexdigest()[:16]
 
 
