@@ -2,11 +2,16 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from course_lib.classroom import exercise, stored
+from course_lib import data, learning, models, plans, rounds
+from course_lib.adversary import leakage
+from course_lib.classroom import exercise, plots, stored
 from course_lib.learning import compare
+from tests.classroom.explored import ROOT, explored
+from tools import lessons
 
 
 def judge(name: str, answer: Any) -> tuple[str, str]:
@@ -163,3 +168,71 @@ def test_pixel_by_pixel_what_is_found_under_ten_times_the_noise_is_not_1_db_near
     [runs] = [row["runs"] for row in stored("leakage")["attacks"] if row["setting"] == "noise 10"]
     found, guess = ([run[each]["psnr"] for run in runs] for each in ("search", "guess"))
     assert compare(found, guess, "better", margin=1, unit="dB").outcome == "does not hold here"
+
+
+@pytest.fixture(scope="module")
+def train() -> data.Dataset:
+    return data.load("mnist5k")[0]
+
+
+def source(title: str) -> str:
+    """The one code cell of the lesson that says `title`."""
+    (lesson,) = lessons.find(ROOT, ["11"])
+    (cell,) = [cell for cell in lessons.master(lesson).cells if cell.cell_type == "code" and title in cell.source]
+    return cell.source
+
+
+def test_the_explorers_axes_stay_put_whatever_the_attacks_find(train: data.Dataset) -> None:
+    found = np.random.default_rng(0)
+
+    def attack(plan: Any, held: list[int], **_: Any) -> tuple[Any, Any, None]:
+        assert len(set(held)) == len(held)
+        rows = torch.tensor(found.random((int(found.integers(3)), 784)), dtype=torch.float32)
+        return rows, torch.tensor(found.random((len(held), 1, 28, 28)), dtype=torch.float32), None
+
+    names = {"torch": torch, "leakage": leakage, "train": train, "plots": plots, "attack": attack}
+    gallery = source("def gallery(")
+    exec(gallery[gallery.index("def gallery(") :], names)
+    (steer,) = explored("11", defences={"none": None, "noise 30 x": None}, **names)
+    assert steer.controls["image"] == (0, 3999, 1)
+    assert steer.units == {"held": "images"}
+    assert steer.unsteady() == []
+
+
+def test_one_step_on_one_image_is_shorter_than_the_clip_and_as_long_as_the_lesson_says(train: data.Dataset) -> None:
+    plan = plans.fedavg(1, 1.0, 1, batch_size=None)
+    lengths = []
+    for seed in range(6):
+        held = np.random.default_rng([11, seed]).permutation(len(train))[:2]
+        run = rounds.fit(models.mlp(), train, np.split(held, 2), plan, seed=seed, keep_payloads=True)
+        lengths.append(float(leakage.captured(run, 1).norm()))
+    assert (round(min(lengths), 2), round(max(lengths), 2)) == (0.18, 0.26)
+
+
+def test_even_where_noise_stops_both_attacks_the_label_is_read_each_time() -> None:
+    right = {row["setting"]: [run["labels right"] for run in row["runs"]] for row in stored("leakage")["attacks"]}
+    assert right["noise 30"] == [1] * 6
+    assert right["secure aggregation"] == [0] * 6
+
+
+def test_whether_more_than_the_digit_is_read_is_clear_for_8_images_and_not_for_64_or_noise_of_10(
+    train: data.Dataset,
+) -> None:
+    runs = {row["setting"]: row["runs"] for row in stored("leakage")["attacks"]}
+
+    def found(setting: str) -> list[float]:
+        return [run["search"]["ssim"] for run in runs[setting]]
+
+    names: dict[str, Any] = {
+        "stored": stored("leakage"), "train": train, "np": np, "torch": torch, "leakage": leakage, "learning": learning,
+        "best": lambda setting: "search", "of": lambda setting, attack: found(setting),
+        "read": lambda own, guess: compare(own, guess, "better", margin=0.1, unit="SSIM"),
+    }  # fmt: skip
+    exec(source("What the labels alone give").rpartition("\ntable = ")[0], names)
+    assert {setting: finding.outcome for setting, finding in names["clear"].items()} == {
+        "images 8": "holds", "images 64": "cannot tell", "noise 3": "holds", "noise 10": "cannot tell",
+    }  # fmt: skip
+
+
+def test_the_lesson_corrects_for_as_many_settings_as_it_says() -> None:
+    assert len(stored("leakage")["attacks"]) == 29
