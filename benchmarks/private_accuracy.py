@@ -1,6 +1,6 @@
 """What does differential privacy cost in accuracy? The study behind lesson 12.
 
-    python benchmarks/private_accuracy.py            everything, ten seeds: about ten minutes of one core; goes on where it was stopped
+    python benchmarks/private_accuracy.py            everything, twenty seeds: about fifteen minutes of one core; goes on where it was stopped
     python benchmarks/private_accuracy.py --quick    one epsilon, two seeds, and the timings: a check that it runs; stores nothing
 
 4,000 images of mnist5k to train on, 600 to test on, 400 to tune on; a network with 64 hidden units (50,890 weights). Three ways:
@@ -48,7 +48,7 @@ from course_lib.privacy.user_level import UserLevel
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/private_accuracy.json"
 UNFINISHED = STORED.with_suffix(".unfinished")
 MODEL = models.mlp((64,))
-SEEDS, TUNING_SEEDS = tuple(range(10)), (100, 101, 102)
+SEEDS, TUNING_SEEDS = tuple(range(20)), (100, 101, 102)
 EPSILONS = (1.0, 3.0, 8.0)
 
 
