@@ -1,6 +1,6 @@
 """What does differential privacy cost in accuracy? The study behind lesson 12.
 
-    python benchmarks/private_accuracy.py            everything, ten seeds: about ten minutes of one core; goes on where it was stopped
+    python benchmarks/private_accuracy.py            everything, twenty seeds: about fifteen minutes of one core; goes on where it was stopped
     python benchmarks/private_accuracy.py --full     all of MNIST, beside Opacus's table: see private_at_full_scale.py
     python benchmarks/private_accuracy.py --quick    one epsilon, two seeds, and the timings: a check that it runs; stores nothing
 
@@ -49,7 +49,7 @@ from course_lib.privacy.user_level import UserLevel
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/private_accuracy.json"
 UNFINISHED = STORED.with_suffix(".unfinished")
 MODEL = models.mlp((64,))
-SEEDS, TUNING_SEEDS = tuple(range(10)), (100, 101, 102)
+SEEDS, TUNING_SEEDS = tuple(range(20)), (100, 101, 102)
 EPSILONS = (1.0, 3.0, 8.0)
 
 

@@ -112,12 +112,21 @@ def _gradients(model: FlatModel, x: Tensor, y: Tensor) -> list[_Outer | _Each]:
             bias = g.flatten(1, -2).sum(1) if g.dim() > 2 else g
         else:
             assert isinstance(layer, nn.Conv2d)
-            patches = functional.unfold(a, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
-            parts.append(_Each(g.flatten(2) @ patches.mT))
+            parts.append(_Each(g.flatten(2) @ _patches(layer, a).mT))
             bias = g.sum((2, 3))
         if layer.bias is not None:
             parts.append(_Each(bias))
     return parts
+
+
+def _patches(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """Return `functional.unfold` of the layer's input, `(b, weights of a channel, positions)`: one copy of a view, twice as fast."""
+    assert not isinstance(layer.padding, str)
+    (top, left), (height, width), (down, right) = layer.padding, layer.kernel_size, layer.dilation
+    x = functional.pad(x, (left, left, top, top))
+    x = x.unfold(2, down * (height - 1) + 1, layer.stride[0])[..., ::down]
+    x = x.unfold(3, right * (width - 1) + 1, layer.stride[1])[..., ::right]
+    return x.permute(0, 1, 4, 5, 2, 3).flatten(4).flatten(1, 3)
 
 
 def _readable(model: FlatModel) -> list[nn.Module]:

@@ -15,16 +15,23 @@ Release = Callable[[Tensor, float, float, Tensor, float], Tensor]
 def _check_release(release: Release) -> str:
     release = function(release)
     gradients = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, -2.0]])  # norms 5, 0.5 and 2
-    noise, bound, multiplier, expected = torch.tensor([1.0, -1.0]), 1.0, 0.5, 4.0
+    noise, bound, multiplier, expected = torch.tensor([1.0, -1.0]), 1.5, 0.5, 4.0
     given = _vector(release(gradients.clone(), bound, multiplier, noise.clone(), expected))
     scaled = gradients * (bound / gradients.norm(dim=1, keepdim=True)).clamp(max=1)
     shrunk, added = scaled.sum(0), multiplier * bound * noise
     whole = gradients.sum(0)
     normalised = gradients / gradients.norm(dim=1, keepdim=True)
+    to_one = gradients * (1 / gradients.norm(dim=1, keepdim=True)).clamp(max=1)
     for mistake, explanation in [
         ((shrunk + added) / 3, "You divided by the real size of the batch, which tells whether somebody is in it."),
         (shrunk / expected, "There is no noise in it: whoever compares two answers sees one example's gradient."),
         ((shrunk + noise) / expected, "The noise must be multiplied by noise_multiplier and bound."),
+        (
+            (shrunk + multiplier * noise) / expected,
+            "The noise must be multiplied by `bound` as well: a larger bound lets one example pull further.",
+        ),
+        ((shrunk + bound * noise) / expected, "The noise must be multiplied by noise_multiplier as well."),
+        ((to_one.sum(0) + added) / expected, "You clipped to length 1. The length that a row may keep is `bound`."),
         (shrunk / expected + added, "The noise belongs to the sum. You added it after dividing: far too much."),
         (shrunk + added, "That is the sum. Divide by `expected`."),
         ((whole + added) / expected, "Nothing is clipped: one large gradient can stick out of any noise."),
