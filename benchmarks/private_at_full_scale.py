@@ -86,7 +86,7 @@ def main(seeds: Sequence[int] = SEEDS, epsilons: Sequence[float | None] = EPSILO
         print(tunings, flush=True)
         jobs = [(epsilon, tunings[epsilon is not None].best, seed) for epsilon in epsilons for seed in seeds]
         runs = pool.starmap(measure, jobs, chunksize=1)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "epsilon": epsilon, "learning_rate": tunings[epsilon is not None].best, "seeds": list(seeds),
             "runs": [run for job, run in zip(jobs, runs, strict=True) if job[0] == epsilon], "published": list(PUBLISHED[epsilon]),
