@@ -69,6 +69,13 @@ def test_of_a_large_crowd_the_sample_has_boxes_and_the_others_are_dots_that_wait
     assert len(arrows(picture)) == 20
 
 
+def test_a_row_of_dots_that_is_not_full_stands_in_the_middle() -> None:
+    [axes] = plots.diagram(plans.fedavg(3, participation=1.0), [40] * 20, weights=1000).figure.axes
+    places = [float(line.get_xdata()[0]) for line in axes.lines]
+    assert len(places) == 10
+    assert sum(places) / len(places) == pytest.approx(axes.get_xlim()[1] / 2)
+
+
 def test_few_clients_are_all_boxes_those_who_wait_too() -> None:
     picture = plots.diagram(STAR, holds=[1, 2, 3])
     assert "client 2\n3" in texts(picture) and len(arrows(picture)) == 4

@@ -206,7 +206,9 @@ def _draw_others(axes: "Axes", boxes: Mapping[str, Box], some: list[Arrow], held
         return
     wide, more = axes.get_xlim()[1], len([name for name in others if name in active])
     for at, name in enumerate(others):
-        x, y = wide * (at % _DOTS + 0.5) / _DOTS, 0.04 + 0.13 * ((len(others) - 1) // _DOTS - at // _DOTS)
+        row, place = divmod(at, _DOTS)
+        spare = _DOTS - min(_DOTS, len(others) - row * _DOTS)  # a row that is not full stands in the middle
+        x, y = wide * (place + 0.5 + spare / 2) / _DOTS, 0.04 + 0.13 * ((len(others) - 1) // _DOTS - row)
         axes.plot(x, y, "o", color="0.2" if name in active else "#B5B5B5", markersize=4)
     parts = [
         f"{more} more take part" if more else "",
