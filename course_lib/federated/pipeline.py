@@ -14,6 +14,9 @@ from course_lib.federated.strategy import LocalWork, Strategy
 States = tuple[State, ...]
 
 
+NOTHING = torch.zeros(0)
+
+
 class Pipeline:
     """A strategy and stages, for a model of so many weights. It holds settings only: what is remembered is handed in and out."""
 
@@ -82,6 +85,8 @@ class Pipeline:
     def heard(self, received: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the strategy's part of what a client received, and what each stage announced."""
         counts = [stage.announces for stage in self.stages]
+        if not any(counts):
+            return received, [NOTHING] * len(counts)
         model, *said = received.split([len(received) - sum(counts), *counts])
         return model, said
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from course_lib.cluster.traffic import Recorder
 from course_lib.data import Dataset
-from course_lib.federated.pipeline import Pipeline, States, is_like
+from course_lib.federated.pipeline import NOTHING, Pipeline, States, is_like
 from course_lib.federated.stage import Turn
 from course_lib.federated.strategy import LocalWork
 from course_lib.learning import keys, sgd
@@ -54,7 +54,7 @@ class Participants:
         """Return what a stage is told of a round."""
         return Turn(
             round_index, self.job.seed, len(self.job.attendance[round_index].work),
-            self.plan.participation * len(self.job.sizes), self.plan.required, torch.zeros(0),
+            self.plan.participation * len(self.job.sizes), self.plan.required, NOTHING,
         )  # fmt: skip
 
     def settle(self, *, used: bool) -> None:
