@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -71,7 +72,7 @@ def test_of_a_large_crowd_the_sample_has_boxes_and_the_others_are_dots_that_wait
 
 def test_a_row_of_dots_that_is_not_full_stands_in_the_middle() -> None:
     [axes] = plots.diagram(plans.fedavg(3, participation=1.0), [40] * 20, weights=1000).figure.axes
-    places = [float(line.get_xdata()[0]) for line in axes.lines]
+    places = [float(np.asarray(line.get_xdata())[0]) for line in axes.lines]
     assert len(places) == 10
     assert sum(places) / len(places) == pytest.approx(axes.get_xlim()[1] / 2)
 
