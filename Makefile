@@ -42,7 +42,7 @@ test-code: $(VENV)/.setup-tests  ## of that, the tests of the code
 test-notebooks: $(VENV)/.setup-tests  ## of that, the notebooks: run again, and compared with what they store
 	$(PYTEST) $(NBVAL)
 
-check: lint  ## lint, types and the quick tests, in under a minute
+check: lint  ## lint, types and the quick tests, in about a minute
 	$(BIN)/python -m pytest tests -q -m "not slow and not browser and not peers"
 
 lint: $(VENV)/.setup-tests  ## lint and types
