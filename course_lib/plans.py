@@ -147,6 +147,11 @@ class Plan:
         ):
             if getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)!r} does not go with {self.privacy!r}: {why}")
+        if self.privacy.noise_by == "server" and self.required > 1:
+            raise ValueError(
+                f"required={self.required} does not go with noise by the server: a round counts whoever comes, because skipping "
+                "one would tell how large its secret cohort was"
+            )
         if self.privacy.noise_by == "clients" and not self.secure_aggregation:
             raise ValueError(
                 "noise_by='clients' needs secure_aggregation: a server that sees single messages sees each with little noise"

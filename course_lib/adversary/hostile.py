@@ -23,7 +23,7 @@ class Hostile(Stage):
     by: Attack
 
     @property
-    def together(self) -> Collection[int]:  # type: ignore[override]
+    def together(self) -> Collection[int]:
         if self.by.model is None:
             return ()
         return _EVERYBODY if self.by.omniscient else self.by.clients

@@ -1,7 +1,8 @@
 """A stage of a message's way: what a client does to it before it leaves, and what the server does when it has come.
 
-Strategy, attack, privacy, compression and secure aggregation are such stages. A round is the list of them (`Plan.stages`), which
-a client goes through from first to last and the server back, and the loop knows none of them by name.
+Attacks, user-level privacy, compression, momentum and faults are such stages. A client goes through the list of them
+(`Plan.stages`) from first to last after its strategy, the server back, and the loop knows none of them by name. Secure aggregation
+and rules that stand attackers are none: they decide how a round's messages are brought together, which is the loop's.
 """
 
 from collections.abc import Collection, Mapping
@@ -49,10 +50,19 @@ class Stage:
     `announces`: how many numbers its server half sends to all clients with the model.
     """
 
-    together: ClassVar[Collection[int]] = ()
     alike: ClassVar[bool] = False
-    counts_empty: ClassVar[bool] = False
-    announces: ClassVar[int] = 0
+
+    @property
+    def together(self) -> Collection[int]:
+        return ()
+
+    @property
+    def counts_empty(self) -> bool:
+        return False
+
+    @property
+    def announces(self) -> int:
+        return 0
 
     def size(self, values: int) -> int:
         """Return how many numbers it makes of a message of `values` numbers."""

@@ -1,6 +1,7 @@
 """Rounds that hide single clients: user-level privacy as a stage of a round."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,14 +19,14 @@ class PrivateUsers(Stage):
     """
 
     by: UserLevel
-    alike = True
+    alike: ClassVar[bool] = True
 
     @property
-    def counts_empty(self) -> bool:  # type: ignore[override]
+    def counts_empty(self) -> bool:
         return self.by.noise_by == "server"
 
     @property
-    def announces(self) -> int:  # type: ignore[override]
+    def announces(self) -> int:
         return int(self.by.adaptive is not None)
 
     def size(self, values: int) -> int:

@@ -169,6 +169,7 @@ def test_what_one_client_or_example_changes_in_a_run_is_what_the_noise_was_measu
         ({"privacy": UserLevel(1.0, 1.0, noise_by="clients")}, "needs secure_aggregation"),
         ({"privacy": ExampleLevel(1.0, 1.0, 0.1), "strategy": QFedAvg()}, "something of its clients' losses"),
         ({"privacy": ExampleLevel(1.0, 1.0, 0.1), "strategy": IFCA(2)}, "something of its clients' losses"),
+        ({"required": 2}, "a round counts whoever comes"),
         ({"privacy": None, "budget": Budget(1.0)}, r"needs privacy=\.\.\."),
     ],
 )  # fmt: skip
