@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from course_lib import compatibility
 from course_lib.adversary.attack import Attack
 from course_lib.adversary.hostile import Hostile
 from course_lib.aggregation.mixing import Mixed
@@ -24,18 +25,6 @@ from course_lib.privacy.example_level import ExampleLevel
 from course_lib.privacy.in_plans import Budget, SecureAggregation
 from course_lib.privacy.private_users import PrivateUsers
 from course_lib.privacy.user_level import UserLevel
-
-# What only a server's messages go through.
-_WITH_A_SERVER = (
-    "strategy",
-    "compression",
-    "fleet",
-    "faults",
-    "client_momentum",
-    "attack",
-    "aggregation",
-    "secure_aggregation",
-)
 
 
 @dataclass(frozen=True)
@@ -88,93 +77,7 @@ class Plan:
     budget: Budget | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "local_steps", "local_epochs", "batch_size", "required"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
-        if (self.local_steps is None) == (self.local_epochs is None):
-            raise ValueError(
-                f"give either local_steps or local_epochs, got local_steps={self.local_steps} and "
-                f"local_epochs={self.local_epochs}"
-            )
-        if not 0 <= self.participation <= 1:
-            raise ValueError(f"participation={self.participation} must lie between 0 and 1: 0.1 picks a tenth a round")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate={self.learning_rate} must be above 0 and finite, for example 0.1")
-        if self.exchange != "server" and self.participation < 1:
-            raise ValueError(
-                f"participation={self.participation} needs exchange='server': in an {self.exchange!r} exchange "
-                "everyone takes part"
-            )
-        for name in _WITH_A_SERVER:
-            if getattr(self, name) and self.exchange != "server":
-                raise ValueError(f"{name}={getattr(self, name)!r} needs exchange='server', not {self.exchange!r}")
-        if self.compression and type(self.strategy or Strategy()).message_size is not Strategy.message_size:
-            raise ValueError(
-                f"compression={self.compression!r} packs plain updates, but with {self.strategy!r} clients send more or less "
-                "than that: use one or the other"
-            )
-        if not 0 <= self.client_momentum < 1:
-            raise ValueError(f"client_momentum={self.client_momentum} must lie in [0, 1), for example 0.9")
-        if self.aggregation is not None and self.strategy is not None and self.strategy.by_examples:
-            raise ValueError(
-                f"aggregation={self.aggregation!r} gives every client the same say, but {self.strategy!r} keeps a mean by examples: "
-                "use one or the other"
-            )
-        if self.secure_aggregation is not None:
-            self._check_secure_aggregation()
-        self._check_privacy()
-        if self.exchange == "none" and self.data != "pooled":
-            raise ValueError("exchange='none' needs data='pooled': one machine trains on everything")
-
-    def _check_privacy(self) -> None:
-        if self.budget is not None and self.privacy is None:
-            raise ValueError(f"budget={self.budget!r} needs privacy=...: without noise the first round exceeds it")
-        if self.steps_by is not None and self.strategy is not None and not self.strategy.by_steps:
-            raise ValueError(
-                f"strategy={self.strategy!r} sends something of its clients' losses, which private steps do not hide: use another"
-            )
-        if not isinstance(self.privacy, UserLevel):
-            return
-        if self.exchange != "server":
-            raise ValueError(
-                f"privacy={self.privacy!r} hides clients, and needs exchange='server', not {self.exchange!r}"
-            )
-        for name, why in (
-            ("fleet", "its cohorts are drawn as the accountant assumes, each client by itself"),
-            ("aggregation", "its noise is measured for a sum over clients"),
-            ("compression", "what packing does to a message comes after it is clipped, and may make it longer"),
-        ):
-            if getattr(self, name):
-                raise ValueError(f"{name}={getattr(self, name)!r} does not go with {self.privacy!r}: {why}")
-        if self.privacy.noise_by == "server" and self.required > 1:
-            raise ValueError(
-                f"required={self.required} does not go with noise by the server: a round counts whoever comes, because skipping "
-                "one would tell how large its secret cohort was"
-            )
-        if self.privacy.noise_by == "clients" and not self.secure_aggregation:
-            raise ValueError(
-                "noise_by='clients' needs secure_aggregation: a server that sees single messages sees each with little noise"
-            )
-        strategy = self.strategy or Strategy()
-        if strategy.by_examples or strategy.message_size(8) != 8 or type(strategy).read is not Strategy.read:
-            raise ValueError(
-                f"strategy={strategy!r} sends more than an update, or weighs by examples: it does not go with {self.privacy!r}"
-            )
-
-    def _check_secure_aggregation(self) -> None:
-        for name, why in (
-            ("aggregation", "a rule that stands attackers has to see single messages"),
-            ("compression", "packed messages do not add up"),
-            ("faults", "nobody could tell a message that is none, or leave it out"),
-        ):
-            if getattr(self, name):
-                raise ValueError(f"{name}={getattr(self, name)!r} does not go with secure_aggregation: {why}")
-        strategy = self.strategy or Strategy()
-        if strategy.by_examples or type(strategy).read is not Strategy.read:
-            raise ValueError(
-                f"strategy={strategy!r} does not go with secure_aggregation: its server reads single messages"
-            )
+        compatibility.check(self)
 
     @property
     def way(self) -> Strategy:

@@ -227,6 +227,8 @@ class _Launch:
         if self.dead:
             rank, member = self.dead[0], self.team[self.dead[0]]
             return failures.died(rank, member.exit_code(), member.stack())
+        # Whoever gives up waiting closes its connections, so that others may lose it before it has said so itself.
+        first = [rank for rank in first if self.failed[rank].timed_out] or first
         timed_out = not first or self.failed[first[0]].timed_out
         if self.pending and timed_out:
             stacks = {rank: self.team[rank].stack() for rank in sorted(self.pending)}

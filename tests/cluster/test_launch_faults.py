@@ -252,6 +252,17 @@ def test_ranks_that_all_wait_for_another_are_told_so():
         cluster.launch(everybody_listens, timeout=1)
 
 
+def test_a_rank_that_gave_up_waiting_comes_before_one_that_lost_it_and_was_quicker_to_say_so():
+    def one_gives_up() -> None:
+        if dist.get_rank() == 0:
+            time.sleep(0.3)
+            raise RuntimeError("[gloo/pair.cc:1] Timed out waiting 1000ms for recv operation to complete")
+        raise RuntimeError("[gloo/pair.cc:2] Connection closed by peer [127.0.0.1]:1")
+
+    with failing(0, "raised", "every rank waited for another"):
+        cluster.launch(one_gives_up)
+
+
 def test_a_rank_that_returned_too_early_is_told():
     with failing(0, "raised", "rank 1 had already returned"):
         cluster.launch(lambda: dist.barrier() if dist.get_rank() == 0 else None)
