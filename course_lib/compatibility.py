@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 # What only a server's messages go through.
 _WITH_A_SERVER = (
-    "strategy",
     "compression",
     "fleet",
     "faults",
@@ -44,6 +43,8 @@ def check(plan: "Plan") -> None:
     for name in _WITH_A_SERVER:
         if getattr(plan, name) and plan.exchange != "server":
             raise ValueError(f"{name}={getattr(plan, name)!r} needs exchange='server', not {plan.exchange!r}")
+    if plan.strategy is not None:
+        _check_strategy(plan, plan.strategy)
     if plan.compression and type(plan.strategy or Strategy()).message_size is not Strategy.message_size:
         raise ValueError(
             f"compression={plan.compression!r} packs plain updates, but with {plan.strategy!r} clients send more or less "
@@ -61,6 +62,24 @@ def check(plan: "Plan") -> None:
     _check_privacy(plan)
     if plan.exchange == "none" and plan.data != "pooled":
         raise ValueError("exchange='none' needs data='pooled': one machine trains on everything")
+
+
+# What a strategy may do to the messages themselves, on their way to a server.
+_TO_MESSAGES = ("client", "download", "message_size", "read", "personal")
+
+
+def _check_strategy(plan: "Plan", strategy: Strategy) -> None:
+    """Without a server, everybody takes the same step with the same mean; what a client does differently needs one."""
+    if plan.data == "pooled" and not strategy.one_model:
+        raise ValueError(
+            f"strategy={strategy!r} needs data='stays': it leaves parts of the model with whoever owns the data"
+        )
+    if plan.exchange == "server":
+        return
+    changed = [name for name in _TO_MESSAGES if getattr(type(strategy), name) is not getattr(Strategy, name)]
+    if plan.exchange == "none" or changed or strategy.by_examples:
+        why = f"its {changed[0]} is its own" if changed else "it steps with the mean of several"
+        raise ValueError(f"strategy={strategy!r} needs exchange='server', not {plan.exchange!r}: {why}")
 
 
 def _check_privacy(plan: "Plan") -> None:

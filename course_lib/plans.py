@@ -15,6 +15,7 @@ from course_lib.aggregation.mixing import Mixed
 from course_lib.aggregation.rule import Rule
 from course_lib.compression import Compression
 from course_lib.data import Dataset
+from course_lib.distributed.diloco import DiLoCo
 from course_lib.federated.faults import Fault, Faults
 from course_lib.federated.fleet import Fleet
 from course_lib.federated.momentum import ClientMomentum
@@ -135,8 +136,21 @@ def synchronous_sgd(steps: int = 500, batch_size: int | None = 32, learning_rate
 
 
 def local_sgd(rounds: int = 50, local_steps: int = 10, batch_size: int = 32, learning_rate: float = 0.1) -> Plan:
-    """Data-parallel SGD whose workers take several steps between averaging (Stich 2019, arXiv 1805.09767)."""
+    """Data-parallel SGD whose workers take several steps between averaging (Stich 2019, arXiv 1805.09767).
+
+    Post-local SGD (Lin et al. 2018, arXiv 1808.07217) begins in step: pass the `model` of a `synchronous_sgd` run to the `rounds.fit`
+    of this plan, with another seed for other batches.
+    """
     return Plan("local SGD", rounds, "pooled", "all-reduce", learning_rate, batch_size, local_steps=local_steps)
+
+
+def diloco(
+    rounds: int = 50, local_steps: int = 10, batch_size: int = 32, learning_rate: float = 0.1, outer_rate: float = 0.7,
+    momentum: float = 0.9,
+) -> Plan:  # fmt: skip
+    """Local SGD with an outer Nesterov step on what the workers' steps came to (Douillard et al. 2023, arXiv 2311.08105)."""
+    outer = DiLoCo(outer_rate, momentum, nesterov=momentum > 0)
+    return local_sgd(rounds, local_steps, batch_size, learning_rate).but(name="DiLoCo", strategy=outer)
 
 
 def fedsgd(rounds: int = 100, participation: float = 1.0, learning_rate: float = 0.1) -> Plan:

@@ -119,7 +119,10 @@ class _Process:
             mean = all_reduce_mean(self.wire, theta, weights, self.plan.sends, train)
         else:
             mean = train(0, theta)
-        return self.pipeline.strategy.server(theta, mean, {}, 1.0)[0]
+        # Without a server every process takes the same step and remembers the same of it.
+        theta, own = self.pipeline.strategy.server(theta, mean, self.server_states[0], 1.0)
+        self.server_states = (own, *self.server_states[1:])
+        return theta
 
     def _round_with_server(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
         weights = [
@@ -249,7 +252,9 @@ class _Process:
             return {}
         found = {}
         for client, shard in self.holdings.shards.items():
-            personal = self.participants.personal(client, received)
+            # Pooled data has no owner with a model of its own: everybody's is the one that was trained on all of it.
+            pooled = self.plan.data == "pooled"
+            personal = received if pooled else self.participants.personal(client, received)
             self.model.theta.copy_(personal)
             found[client] = evaluation.accuracy(self.model.module, self.holdings.local_tests.get(client, shard))
         return found
