@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from course_lib.data import Dataset
+from course_lib.distributed.recovery import Checkpoints
 from course_lib.federated.fleet import Attendance
 from course_lib.federated.strategy import Strategy
 from course_lib.plans import Plan
@@ -101,6 +102,20 @@ def check(
             raise ValueError(
                 f"local_tests gives client {client} {len(indices)} examples: give it one or more, from 0 to {len(test) - 1}"
             )
+
+
+def check_checkpoints(checkpoints: Checkpoints | None, keep_payloads: bool) -> None:
+    """Raise TypeError or ValueError, with the remedy, for checkpoints that cannot be kept."""
+    if checkpoints is None:
+        return
+    if not isinstance(checkpoints, Checkpoints):
+        raise TypeError(
+            f"checkpoints={checkpoints!r} must say how often: pass recovery.Checkpoints({str(checkpoints)!r}, every=10)"
+        )
+    if keep_payloads:
+        raise ValueError(
+            "keep_payloads=True keeps every message in memory, of which no checkpoint is made: use one or the other"
+        )
 
 
 def check_plan(

@@ -11,6 +11,7 @@ from torch import nn
 
 from course_lib import cluster
 from course_lib.data import Dataset
+from course_lib.distributed.recovery import Checkpoints
 from course_lib.learning import keys
 from course_lib.models import ModelSpec, check_output
 from course_lib.plans import Plan
@@ -18,6 +19,7 @@ from course_lib.rounds import checks, preparation
 from course_lib.rounds.exchange import DivergedError
 from course_lib.rounds.preparation import Job, Partition
 from course_lib.rounds.process import Holdings, work
+from course_lib.rounds.resuming import Keeping, identity
 from course_lib.rounds.run import Run, assemble
 
 _one_run = threading.RLock()
@@ -45,7 +47,7 @@ def fit(
     test: Dataset | None = None, seed: int = 0, workers: int = 1, evaluate_every: int = 1,
     stop_at: float | None = None, progress: Callable[[int, int], None] | None = None, keep_payloads: bool = False,
     timeout: float = 60.0, local_tests: Partition | None = None, validation: Dataset | None = None,
-    root: Dataset | None = None,
+    root: Dataset | None = None, checkpoints: Checkpoints | None = None,
 ) -> Run:  # fmt: skip
     """Carry out `plan` and return the Run.
 
@@ -60,6 +62,8 @@ def fit(
     own training examples.
 
     `root`: a small clean data set of the server's own, for an `aggregation` that compares with it (FLTrust).
+    `checkpoints`: where to save as the run goes; where a good checkpoint of the same run is found, it goes on from there, on any number
+    of workers, to the same weights. See `distributed.recovery`.
 
     A client's message that is missing, misshapen or not finite is left out of the round, and named in `run.history`; with
     fewer than `plan.required` left the round is skipped. Warns of messages that were not finite, of clients without a fault.
@@ -78,11 +82,19 @@ def fit(
     rank, world = cluster.join(timeout)
     workers = world if world > 1 else workers
     checks.check(train, clients, test, workers, evaluate_every, stop_at, local_tests, validation)
+    checks.check_checkpoints(checkpoints, keep_payloads)
     module = model.build(train.shape, len(train.classes), seed) if isinstance(model, ModelSpec) else deepcopy(model)
     for (
         parameter
     ) in module.parameters():  # a transposed or channels-last weight: the flat vector needs rows one after the other
         parameter.data = parameter.data.contiguous()
+    keeping = None
+    if checkpoints is not None:
+        given_data = {
+            "train": train, "clients": clients, "test": test, "local_tests": local_tests, "validation": validation, "root": root,
+            "evaluate_every": evaluate_every, "stop_at": stop_at,
+        }  # fmt: skip
+        keeping = Keeping(checkpoints, identity(plan, seed, module, given_data))
     if plan.strategy is not None:
         plan = plan.but(strategy=plan.strategy.fitted(module))
     check_output(
@@ -99,9 +111,12 @@ def fit(
     if spending is not None and plan.budget is not None:
         attendance = attendance[: preparation.within_budget(plan.budget, spending)]
     hosts = preparation.hosting(plan, held, attendance, workers)
-    job = Job(module, plan, seed, sizes, attendance, hosts, evaluate_every, stop_at, keep_payloads)
+    job = Job(module, plan, seed, sizes, attendance, hosts, evaluate_every, stop_at, keep_payloads, keeping)
     given = [Holdings() for _ in range(workers)]
     given[0].root, given[0].test, given[0].validation = root, test, validation
+    if keeping is not None and rank == 0:
+        keeping.checkpoints.prepare()
+        given[0].found = keeping.checkpoints.latest(keeping.identity)
     for client, indices in enumerate(clients):
         given[hosts[client]].shards[client] = plan.learned_from(train.subset(indices), client, seed)
         if test is not None and local_tests is not None:

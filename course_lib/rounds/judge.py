@@ -1,6 +1,7 @@
 """The server's look at its model: the rows of a run's history, and the best weights so far."""
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -39,6 +40,10 @@ class Judge:
         row["seconds"] = time.perf_counter() - started
         self.checkpoints.append(row | self.notes.since_last())
         return job.stop_at is not None and row[decides] >= job.stop_at
+
+    def restore(self, rows: Sequence[Mapping[str, Any]], best: Tensor | None) -> None:
+        """Go on from the rows of a history, and the best weights, of before."""
+        self.checkpoints, self.best = [dict(row) for row in rows], best
 
     def _judged(self, theta: Tensor, dataset: Dataset | None) -> tuple[float, float]:
         """Return accuracy and loss of these weights; NaN without a data set, or where nobody uses the server's model."""

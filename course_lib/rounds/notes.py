@@ -1,12 +1,14 @@
 """What the server notes down during a run, for its history and for what the user should know."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from course_lib.federated.fleet import Attendance
 from course_lib.rounds.exchange import NOT_FINITE, Answers, Wire
 
 _NAMED = 5  # clients that a warning names
+# What the notes come to, but for whose messages were not finite.
+_COUNTED = ("_left_out", "_absent", "_skipped", "_used", "_last", "_aborted", "_clipped", "_simulated")
 
 
 class Notes:
@@ -67,6 +69,16 @@ class Notes:
             columns["clipped"] = self._clipped
         self._left_out, self._absent, self._skipped, self._clipped = [], 0, 0, 0.0
         return columns
+
+    def kept(self) -> dict[str, Any]:
+        """Return what was noted down so far, as data for a checkpoint."""
+        not_finite = {str(client): rounds for client, rounds in self._not_finite.items()}
+        return {name: getattr(self, name) for name in _COUNTED} | {"_not_finite": not_finite}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what was `kept`."""
+        vars(self).update(kept)
+        self._not_finite = {int(client): rounds for client, rounds in kept["_not_finite"].items()}
 
 
 def _rounds(rounds: Sequence[int]) -> str:

@@ -19,6 +19,7 @@ from course_lib.rounds.exchange import balanced_hosts
 
 if TYPE_CHECKING:
     from course_lib.privacy.of_runs import Spending
+    from course_lib.rounds.resuming import Keeping
 
 # The indices of the training examples that each client holds.
 Partition = Sequence[np.ndarray | Sequence[int]]
@@ -28,7 +29,8 @@ Partition = Sequence[np.ndarray | Sequence[int]]
 class Job:
     """Everything about a run that every process may know; the clients' raw data is not part of it.
 
-    `sizes`: examples of each participant; `attendance`: who takes part in each round; `hosts`: each participant's process.
+    `sizes`: examples of each participant; `attendance`: who takes part in each round; `hosts`: each participant's process;
+    `keeping`: where checkpoints are kept.
     """
 
     module: nn.Module
@@ -40,6 +42,7 @@ class Job:
     evaluate_every: int
     stop_at: float | None
     keep_payloads: bool
+    keeping: "Keeping | None" = None
 
 
 def participant_sizes(plan: Plan, held: Sequence[int]) -> tuple[int, ...]:

@@ -33,6 +33,7 @@ from course_lib.rounds.notes import Notes
 from course_lib.rounds.participants import Participants
 from course_lib.rounds.pooling import concatenated, deal, pool
 from course_lib.rounds.preparation import Job, local_steps
+from course_lib.rounds.resuming import Keeper, Progress, read
 from course_lib.rounds.run import WorkerLog
 
 
@@ -41,6 +42,7 @@ class Holdings:
     """The raw data that one process gets: its clients' examples, and on the server its own, the test and the validation set.
 
     `local_tests`: the test examples of each hosted client; a client without any is tested on its own examples.
+    `found`: on the server, what the last good checkpoint holds.
     """
 
     shards: dict[int, Dataset] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Holdings:
     root: Dataset | None = None
     test: Dataset | None = None
     validation: Dataset | None = None
+    found: Any | None = None
 
 
 def work(job: Job, holdings: Holdings, report: Callable[[int], None] = cluster.report) -> WorkerLog:
@@ -85,25 +88,48 @@ class _Process:
             self.wire, simulated, self.plan.faults or (), masked=self.plan.secure_aggregation is not None
         )
         self.judge = Judge(job, holdings.test, holdings.validation, self.participants, self.notes)
+        self.keeper: Keeper | None = None
+        if job.keeping is not None:
+            parts = (self.wire, world, self.participants, self.judge, self.notes)
+            self.keeper = Keeper(job.keeping, *parts, holdings.found)
 
     def run(self) -> WorkerLog:
+        begun = self._resume(Progress(0, self.model.theta.clone(), self.server_states, self.last, 0.0))
         self.participants.shards = self._place_data()
-        theta, started = self.model.theta.clone(), time.perf_counter()
-        for round_index, now in enumerate(self.job.attendance):
+        theta, started = begun.theta, time.perf_counter() - begun.seconds
+        if not begun.done:
+            self._save(begun)
+        for round_index, now in enumerate(self.job.attendance[begun.done :], begun.done):
             self.recorder.round = round_index + 1
-            if self.plan.exchange == "none" and not self.is_server:
+            if begun.over or (self.plan.exchange == "none" and not self.is_server):
                 break
             theta = self._round(theta, round_index, now)
             reached = self.is_server and self.judge.look(theta, round_index + 1, started)
             if self.is_server:
                 self.report(round_index + 1)
-            if self._agree_to_stop(reached):
+            over = self._agree_to_stop(reached)
+            seconds = time.perf_counter() - started
+            self._save(Progress(round_index + 1, theta, self.server_states, self.last, seconds, over))
+            if over:
                 break
         return WorkerLog(
             self.recorder.messages, self.recorder.spans, self._client_accuracy(theta), self.recorder.payloads,
             self.judge.checkpoints, theta if self.is_server else None, self.judge.best, self.notes.why_useless(),
-            self.notes.warning(),
+            self.notes.warning(), [[read(part) for part in parts] for parts in (self.holdings.found or {}).get("record", ())],
         )  # fmt: skip
+
+    def _resume(self, start: Progress) -> Progress:
+        """Return how far the run has come before this process was there: nowhere, without a checkpoint."""
+        if self.keeper is None:
+            return start
+        begun = self.keeper.resume(start, everywhere=self.plan.exchange == "all-reduce")
+        self.server_states, self.last = begun.server, begun.last
+        return begun
+
+    def _save(self, now: Progress) -> None:
+        """Keep a checkpoint where it is time to."""
+        if self.keeper is not None and self.keeper.is_time(now, len(self.job.attendance)):
+            self.keeper.save(now, alone=self.plan.exchange == "none" and now.done > 0)
 
     def _round(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
         """Return the weights `(d,)` after one round; on a process that only hosts clients they are not known."""

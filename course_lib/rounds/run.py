@@ -1,7 +1,7 @@
 """What a run leaves behind."""
 
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ class WorkerLog:
     best: Tensor | None = None
     useless: str = ""
     warning: str = ""
+    # On process 0: what each process recorded up to the checkpoint from which this run went on, part by part.
+    before: list[list[tuple[list[Message], list[Span]]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def assemble(
     import numpy as np
     import pandas as pd
 
+    workers, logs = len(logs), _whole(logs)
     sent: list[tuple[Message, Tensor | None]] = []
     for log in logs:
         kept: list[Tensor | None] = [*log.payloads] or [None] * len(log.messages)
@@ -148,10 +151,21 @@ def assemble(
     for log in logs:
         accuracies |= log.client_accuracy
     return Run(
-        plan=plan, seed=seed, workers=len(logs), model=_holding(logs[0].theta, module), history=_history(logs[0].checkpoints, traffic),
+        plan=plan, seed=seed, workers=workers, model=_holding(logs[0].theta, module), history=_history(logs[0].checkpoints, traffic),
         traffic=traffic, timeline=timeline, client_accuracy=np.array([accuracies[k] for k in sorted(accuracies)]),
         payloads=[payload for _, payload in sent if payload is not None], best_model=_holding(logs[0].best, module), spending=spending,
     )  # fmt: skip
+
+
+def _whole(logs: list[WorkerLog]) -> list[WorkerLog]:
+    """Return the logs with what was recorded before the checkpoint that a run went on from, perhaps by more processes than now."""
+    whole = list(logs)
+    for rank, parts in enumerate(logs[0].before):
+        log = whole[rank] if rank < len(logs) else WorkerLog([], [], {})
+        messages = [message for before, _ in parts for message in before]
+        spans = [span for _, before in parts for span in before]
+        whole[rank : rank + 1] = [replace(log, messages=messages + log.messages, spans=spans + log.spans)]
+    return whole
 
 
 def _holding(theta: Tensor | None, module: nn.Module) -> nn.Module:
