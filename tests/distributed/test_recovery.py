@@ -141,7 +141,7 @@ def test_unfinished_files_are_swept_and_others_are_left_alone(tmp_path: Path) ->
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="checkpoints cannot be kept in .*file"):
+    with pytest.raises(OSError, match=r"checkpoints cannot be kept in .*file"):
         Checkpoints(tmp_path / "file").prepare()
 
 
