@@ -62,7 +62,7 @@ class Checkpoints:
         found = [path for path in Path(self.folder).glob("*") if _NAME.fullmatch(path.name)]
         return sorted(found, key=lambda path: -int(path.name[6:-11]))
 
-    def latest(self, identity: Mapping[str, str] | None = None) -> Any | None:
+    def latest(self, identity: Mapping[str, str] | None = None) -> Any:
         """Return what the last good checkpoint holds, or None where there is none.
 
         Warns of damaged ones, which are passed over. Raises ValueError where the last good one is another run's than `identity`

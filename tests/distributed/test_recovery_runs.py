@@ -212,7 +212,7 @@ def test_a_finished_run_is_there_again_without_a_round(tmp_path: Path) -> None:
 
 def test_a_run_that_stopped_early_is_not_taken_further(tmp_path: Path) -> None:
     plan, checkpoints = FEDAVG.but(rounds=30), Checkpoints(tmp_path, every=4)
-    told = {"stop_at": 0.7, "evaluate_every": 3}
+    told: dict[str, Any] = {"stop_at": 0.7, "evaluate_every": 3}
     undisturbed = fit(plan, **told)
     ended = int(undisturbed.history["round"].iloc[-1])
     assert 4 < ended < 30
