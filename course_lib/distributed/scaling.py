@@ -5,10 +5,11 @@ a large one. Intervals are percentiles of fits to resampled points (Efron 1979, 
 scatter around the line, and no other way in which a model can be wrong beyond the points.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 _DRAWS = 2_000
 _FEWEST = 6
@@ -58,7 +59,7 @@ def _least_squares(times: np.ndarray, rise: np.ndarray, target: np.ndarray, one:
     return np.stack([(c * p - b * q) / spread, (a * q - b * p) / spread], axis=1)
 
 
-def _checked(what: str, x: Sequence[float], seconds: Sequence[float], kinds: int) -> tuple[np.ndarray, np.ndarray]:
+def _checked(what: str, x: ArrayLike, seconds: ArrayLike, kinds: int) -> tuple[np.ndarray, np.ndarray]:
     """Return both as arrays. Raises ValueError, with the remedy, for points that no line can be drawn through."""
     at, took = np.asarray(x, dtype=float), np.asarray(seconds, dtype=float)
     if at.shape != took.shape or at.ndim != 1:
@@ -95,7 +96,7 @@ class AlphaBeta:
         return self.line.of(lambda intercept, slope: intercept + slope * size)
 
 
-def alpha_beta(sizes: Sequence[float], seconds: Sequence[float]) -> AlphaBeta:
+def alpha_beta(sizes: ArrayLike, seconds: ArrayLike) -> AlphaBeta:
     """Fit the model to messages of `sizes: (n,)` bytes that took `seconds: (n,)`; repeats of a size are points of their own.
 
     Raises ValueError where the points do not tell alpha or beta from 0.
@@ -134,7 +135,7 @@ class Amdahl:
         )
 
 
-def amdahl(workers: Sequence[float], seconds: Sequence[float]) -> Amdahl:
+def amdahl(workers: ArrayLike, seconds: ArrayLike) -> Amdahl:
     """Fit the law to times `seconds: (n,)` of the same work on `workers: (n,)`; repeats are points of their own.
 
     Raises ValueError where the points do not show that any part is shared, or leave everything from 0 to 1 possible for the serial part.
