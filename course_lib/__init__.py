@@ -10,8 +10,8 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _MODULES = (
-    "adversary", "aggregation", "classroom", "cluster", "compression", "data", "doctor", "federated", "learning", "models",
-    "plans", "privacy", "rounds", "study",
+    "adversary", "aggregation", "classroom", "cluster", "compression", "data", "distributed", "doctor", "federated", "learning",
+    "models", "plans", "privacy", "rounds", "study",
 )  # fmt: skip
 
 
