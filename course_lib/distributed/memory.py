@@ -1,0 +1,86 @@
+"""How many bytes of tensors a process holds, at the worst moment, and a budget that it must keep to."""
+
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+REST = "activations and the rest"
+
+
+class TensorMemory(TorchDispatchMode):
+    """Counts the bytes of all tensors that live while it is entered, after every operation of torch.
+
+    `held()` names the tensors that were there before, or are made later and deserve a name; all others are REST.
+    `peak`: the bytes by name when there were most in all; a storage counts once, with its size at that moment. Temporary
+    memory inside an operation, and what Python and the allocator need besides, are not counted: see `psutil` for these.
+    """
+
+    def __init__(self, held: Callable[[], Mapping[str, Sequence[Tensor]]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.held, self.peak = held, dict[str, int]()
+        self._living: dict[int, weakref.ref[torch.UntypedStorage]] = {}
+
+    def __enter__(self) -> Self:
+        for tensors in self.held().values():
+            for tensor in tensors:
+                self._note(tensor)
+        self._look()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(each, Tensor):
+                self._note(each)
+        self._look()
+        return result
+
+    def _note(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._living:
+            self._living[key] = weakref.ref(storage, partial(self._forget, key))
+
+    def _forget(self, key: int, gone: "weakref.ref[torch.UntypedStorage]") -> None:
+        self._living.pop(key, None)  # its address may soon be another's
+
+    def _look(self) -> None:
+        living = {key: storage.nbytes() for key, ref in list(self._living.items()) if (storage := ref()) is not None}
+        if sum(living.values()) <= sum(self.peak.values()):
+            return
+        self.peak = {
+            name: sum(living.pop(tensor.untyped_storage()._cdata, 0) for tensor in tensors)
+            for name, tensors in self.held().items()
+        }
+        self.peak[REST] = sum(living.values())
+
+
+@contextmanager
+def budget(size: int) -> Iterator[None]:
+    """Let this process take `size` bytes more than it holds now, and no more: torch then raises RuntimeError.
+
+    The operating system enforces it (RLIMIT_DATA), and it ends with the block. Raises NotImplementedError where it does
+    not: only Linux counts all of a process's own memory.
+    """
+    if not sys.platform.startswith("linux"):
+        raise NotImplementedError(
+            f"{sys.platform} enforces no limit on memory: compare the peak of TensorMemory with it"
+        )
+    import resource
+
+    with open("/proc/self/statm") as statm:
+        own = int(statm.read().split()[5]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (own + size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

@@ -1,0 +1,132 @@
+"""Pipeline parallel: every worker holds some of the layers, and a batch goes through them in microbatches.
+
+GPipe: Huang et al. 2019, arXiv 1811.06965, section 2.3. One forward, one backward: the schedule of PipeDream-Flush, Narayanan
+et al. 2021, arXiv 2104.04473, section 2.2.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from course_lib.cluster.recorder import Span
+from course_lib.cluster.traffic import Channel, Handle
+
+
+class Piece(NamedTuple):
+    """A stage's work on one microbatch, in one direction."""
+
+    way: Literal["forward", "backward"]
+    microbatch: int
+
+
+Schedule = Callable[[int, int, int], list[Piece]]
+
+
+def gpipe(stage: int, stages: int, microbatches: int) -> list[Piece]:
+    """Return what a stage does in which order: all forwards, then all backwards. It holds the activations of all of them."""
+    forwards = [Piece("forward", number) for number in range(microbatches)]
+    return forwards + [Piece("backward", number) for number in range(microbatches)]
+
+
+def one_forward_one_backward(stage: int, stages: int, microbatches: int) -> list[Piece]:
+    """Return the order of 1F1B: a backward as soon as there is one to do, so that few activations are held.
+
+    A stage holds those of at most `stages - stage` microbatches. The bubble is that of GPipe.
+    """
+    ahead = min(stages - stage - 1, microbatches)
+    order = [Piece("forward", number) for number in range(ahead)]
+    for number in range(microbatches):
+        if number + ahead < microbatches:
+            order.append(Piece("forward", number + ahead))
+        order.append(Piece("backward", number))
+    return order
+
+
+def bubble(stages: int, microbatches: int) -> float:
+    """Return the share of the time in which a stage has nothing to do, were all pieces equally long and messages free."""
+    return (stages - 1) / (microbatches + stages - 1)
+
+
+def measured_bubble(spans: Sequence[Sequence[Span]]) -> float:
+    """Return that share from the timeline of one step, the spans of each stage: what was neither forward nor backward."""
+    busy = [(start, end) for own in spans for name, start, end in own if name in ("forward", "backward")]
+    if not busy:
+        raise ValueError("the timeline has no forward and no backward: pass each stage's recorder.spans of one step")
+    length = max(end for _, end in busy) - min(start for start, _ in busy)
+    return 1 - sum(end - start for start, end in busy) / (len(spans) * length)
+
+
+def stage_layers(layers: Sequence[nn.Module] | nn.Sequential, stage: int, stages: int) -> nn.Sequential:
+    """Return the layers of one stage, consecutive ones, about equally many each. Raises ValueError for fewer layers than stages."""
+    if len(layers) < stages:
+        raise ValueError(f"{len(layers)} layers cannot be dealt to {stages} stages: take fewer workers")
+    first, last = stage * len(layers) // stages, (stage + 1) * len(layers) // stages
+    return nn.Sequential(*list(layers)[first:last])
+
+
+class Stage:
+    """One worker's layers, trained with Adam together with the stages before and behind it.
+
+    `most_held`: the most microbatches whose activations this stage held at once.
+    """
+
+    def __init__(self, layers: Iterable[nn.Module], channel: Channel, learning_rate: float = 0.003) -> None:
+        self.channel, self.number, self.stages = channel, channel.rank, channel.world
+        self.layers = nn.Sequential(*layers)
+        self._adam = torch.optim.Adam(self.layers.parameters(), lr=learning_rate)
+        self._held: dict[int, tuple[Tensor, Tensor]] = {}
+        self._sent: dict[Piece, Handle] = {}
+        self.most_held = 0
+
+    def step(self, x: Tensor, y: Tensor, microbatches: int, schedule: Schedule = gpipe) -> float:
+        """Take one step on the batch `x: (n, ...)`, `y: (n, ...)`; return its mean loss on the last stage, 0 on others.
+
+        Only the first stage looks at `x`, only the last at `y`. Raises ValueError for more microbatches than examples, or none.
+        """
+        if not 1 <= microbatches <= len(x):
+            raise ValueError(f"{len(x)} examples cannot be cut into {microbatches} microbatches: take 1 to {len(x)}")
+        inputs, targets = x.tensor_split(microbatches), y.tensor_split(microbatches)
+        loss = 0.0
+        self.layers.zero_grad()
+        for piece in schedule(self.number, self.stages, microbatches):
+            number = piece.microbatch
+            if piece.way == "forward":
+                self._forward(piece, inputs[number])
+            else:
+                loss += self._backward(piece, targets[number], y.numel())
+        # Every one of them: a worker that waits for the last alone may leave others waiting for ever.
+        for handle in self._sent.values():
+            handle.wait()
+        self._sent.clear()
+        self._adam.step()
+        return loss
+
+    def _forward(self, piece: Piece, x: Tensor) -> None:
+        if self.number > 0:
+            x = self.channel.recv(self.number - 1, kind="activations").requires_grad_()
+        with self.channel.recorder.phase("forward"):
+            out = self.layers(x)
+        self._held[piece.microbatch] = x, out
+        self.most_held = max(self.most_held, len(self._held))
+        if self.number < self.stages - 1:
+            self._sent[piece] = self.channel.isend(out, self.number + 1, kind="activations")
+
+    def _backward(self, piece: Piece, y: Tensor, of: int) -> float:
+        """Add a microbatch's part to the gradient; return its part of the loss, every target counting as one of `of`."""
+        x, out = self._held.pop(piece.microbatch)
+        loss, gradient = 0.0, None
+        if self.number < self.stages - 1:
+            gradient = self.channel.recv(self.number + 1, kind="gradients")
+            self._sent.pop(Piece("forward", piece.microbatch)).wait()  # has arrived: what it held can go
+        with self.channel.recorder.phase("backward"):
+            if gradient is None:
+                out = functional.cross_entropy(out.flatten(0, -2), y.flatten(), reduction="sum") / of
+                loss = out.item()
+            out.backward(gradient)
+        if self.number > 0:
+            assert x.grad is not None
+            self._sent[piece] = self.channel.isend(x.grad, self.number - 1, kind="gradients")
+        return loss
