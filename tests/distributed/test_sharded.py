@@ -94,7 +94,7 @@ def test_fully_shard_has_the_gradient_of_one_process_and_not_the_sum_over_worker
 
 
 def peak(stage: int) -> dict[str, int]:
-    """Return what a worker holds at the worst moment of two steps of a GPT with 2.4 million weights, built layer by layer."""
+    """Return what a worker holds at the worst moment of two steps of a larger GPT, built layer by layer."""
     channel = Channel(Recorder())
     torch.manual_seed(0)
     trainer = Sharded(layers(WINDOW, CHARACTERS, 128, 4, 12), stage, channel)
@@ -107,7 +107,7 @@ def peak(stage: int) -> dict[str, int]:
 
 def test_with_4_workers_the_last_stage_holds_at_most_0_35_of_model_gradient_and_adam_state_all_tensors_included():
     (alone,) = cluster.launch(peak, 0, workers=1)
-    unsharded = 16 * 2_396_197
+    unsharded = 16 * sum(p.numel() for layer in layers(WINDOW, CHARACTERS, 128, 4, 12) for p in layer.parameters())
     assert 1 <= sum(alone.values()) / unsharded < 1.15
     assert alone["weights"] + alone["Adam state"] == pytest.approx(12 / 16 * unsharded, rel=1e-4)
     for of_worker in cluster.launch(peak, 3, workers=4):
