@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 # What only a server's messages go through.
 _WITH_A_SERVER = (
-    "compression",
     "fleet",
     "faults",
     "client_momentum",
@@ -45,6 +44,10 @@ def check(plan: "Plan") -> None:
             raise ValueError(f"{name}={getattr(plan, name)!r} needs exchange='server', not {plan.exchange!r}")
     if plan.strategy is not None:
         _check_strategy(plan, plan.strategy)
+    if plan.compression and plan.exchange == "none":
+        raise ValueError(
+            f"compression={plan.compression!r} needs exchange='server' or 'all-reduce': without an exchange nothing is sent"
+        )
     if plan.compression and type(plan.strategy or Strategy()).message_size is not Strategy.message_size:
         raise ValueError(
             f"compression={plan.compression!r} packs plain updates, but with {plan.strategy!r} clients send more or less "

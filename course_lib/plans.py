@@ -19,7 +19,7 @@ from course_lib.distributed.diloco import DiLoCo
 from course_lib.federated.faults import Fault, Faults
 from course_lib.federated.fleet import Fleet
 from course_lib.federated.momentum import ClientMomentum
-from course_lib.federated.packing import Packed
+from course_lib.federated.packing import packed
 from course_lib.federated.stage import Stage
 from course_lib.federated.strategy import OneStep, Strategy
 from course_lib.privacy.example_level import ExampleLevel
@@ -37,13 +37,13 @@ class Plan:
     `participation`: share of participants in a round, 0 to 1; at least one takes part.
     `local_steps` or `local_epochs`: SGD steps, or passes over the own examples, between two exchanges.
     `batch_size`: examples a step for each participant; None is all that it holds.
+    `compression`: how a client's or worker's message is made smaller, see `compression`.
 
     In the mean a message counts by the examples that the full work of its round goes through, not by the steps taken: partial
     work counts as if it were whole, and with fixed `local_steps` clients with full batches count alike.
 
     With a server, federated learning has more to answer:
     `strategy`: what client and server do differently from averaging, see `federated.strategies`.
-    `compression`: how a client's message is made smaller, see `compression`.
     `fleet`: the clients' devices and how reliable they are, see `federated.participation`.
     `required`: a round with fewer usable messages than this is skipped.
     `client_momentum`: each client sends a running mean of its updates, so much of it from before, see `federated.momentum`.
@@ -104,8 +104,8 @@ class Plan:
             found.append(Faults(self.faults))
         if isinstance(self.privacy, UserLevel):
             found.append(PrivateUsers(self.privacy))
-        if self.compression:
-            found.append(Packed(self.compression))
+        if self.compression and self.exchange == "server":  # an all-reduce packs what leaves the last stage
+            found.append(packed(self.compression))
         return tuple(found)
 
     def learned_from(self, shard: Dataset, client: int, seed: int) -> Dataset:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from course_lib.compression import Compression
-from course_lib.federated.stage import Stage, State, Turn
+from course_lib.compression import Compression, Sign
+from course_lib.federated.stage import Stage, State, Total, Turn
+from course_lib.learning import keys
 
 
 @dataclass(frozen=True)
@@ -24,3 +25,24 @@ class Packed(Stage):
 
     def read(self, message: Tensor, values: int) -> Tensor:
         return self.by.unpack(message, values)
+
+
+@dataclass(frozen=True)
+class Voted(Packed):
+    """Each client packs signs, and the server goes where the majority points: every client counts alike."""
+
+    by: Sign
+    alike = True
+
+    def server(self, total: Total, state: State, turn: Turn) -> tuple[Tensor, State]:
+        return self.by.vote(total.mean, coins(len(total.mean), turn.seed, turn.round_index)), state
+
+
+def packed(by: Compression) -> Packed:
+    """Return the stage that packs messages so."""
+    return Voted(by) if isinstance(by, Sign) else Packed(by)
+
+
+def coins(values: int, seed: int, round_index: int) -> Tensor:
+    """Return the coins `(values,)` that decide the ties of a round's vote."""
+    return torch.rand(values, generator=keys.generator(seed, "ties", round_index)) < 0.5

@@ -97,6 +97,8 @@ def fit(
         keeping = Keeping(checkpoints, identity(plan, seed, module, given_data))
     if plan.strategy is not None:
         plan = plan.but(strategy=plan.strategy.fitted(module))
+    if plan.compression is not None:
+        plan = plan.but(compression=plan.compression.fitted(module))
     check_output(
         module, train.shape, len(train.classes), batch_norm=plan.strategy is not None and plan.strategy.batch_norm
     )

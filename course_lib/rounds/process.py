@@ -17,6 +17,7 @@ from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
 from course_lib.federated.stage import Total
 from course_lib.learning import evaluation, keys, sgd
+from course_lib.rounds.compressed import CompressedAllReduce
 from course_lib.rounds.exchange import (
     NOT_FINITE,
     SERVER,
@@ -87,6 +88,8 @@ class _Process:
         self.notes = Notes(
             self.wire, simulated, self.plan.faults or (), masked=self.plan.secure_aggregation is not None
         )
+        packed = self.plan.compression if self.plan.exchange == "all-reduce" else None
+        self.compressed = CompressedAllReduce(packed, job.seed) if packed else None
         self.judge = Judge(job, holdings.test, holdings.validation, self.participants, self.notes)
         self.keeper: Keeper | None = None
         if job.keeping is not None:
@@ -142,7 +145,8 @@ class _Process:
 
         if self.plan.exchange == "all-reduce":
             weights = [self.participants.examples(participant, round_index) for participant in now.asked]
-            mean = all_reduce_mean(self.wire, theta, weights, self.plan.sends, train)
+            reduce = self.compressed.mean if self.compressed else all_reduce_mean
+            mean = reduce(self.wire, theta, weights, self.plan.sends, train)
         else:
             mean = train(0, theta)
         # Without a server every process takes the same step and remembers the same of it.

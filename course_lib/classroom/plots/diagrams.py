@@ -86,8 +86,8 @@ def _planned(plan: "Plan", clients: int, weights: int) -> list[Arrow]:
         raise ValueError(
             "to draw a plan, say what the clients hold (holds=) and how many weights the model has (weights=)"
         )
-    if plan.fleet or plan.strategy:
-        raise ValueError("what a fleet or a strategy sends only a run can tell: draw a run of this plan")
+    if plan.fleet or plan.strategy or (plan.compression and plan.exchange == "all-reduce"):
+        raise ValueError("what a fleet, a strategy or packed workers send only a run can tell: draw a run of this plan")
     model = 4 * weights
     if plan.exchange == "none":
         return [Arrow(f"client {k}", "server", "data", 0) for k in range(clients)]

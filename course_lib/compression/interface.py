@@ -1,0 +1,52 @@
+"""What every way of making a message smaller offers."""
+
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+
+# Called with a vector of each hosted worker `(k,)`, all of one length; returns the mean of everybody's.
+MeanOf = Callable[[Mapping[int, Tensor]], Tensor]
+
+
+class Compression:
+    """Packs a vector of `values` numbers into bytes, and unpacks them again; a real one is a frozen dataclass of settings.
+
+    A vector with NaN or infinity is unpacked as one, so that whoever receives it can leave it out.
+    """
+
+    def fitted(self, module: nn.Module) -> "Compression":
+        """Return this compression for the vectors of the model at hand, if it needs to know the shapes of its weights."""
+        return self
+
+    def size(self, values: int) -> int:
+        """Return how many bytes a vector of so many numbers is packed into."""
+        raise NotImplementedError
+
+    def pack(self, vector: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return `vector`, plus what earlier packing lost, packed: uint8 `(bytes,)`; and what to hand in with the next vector.
+
+        Under error feedback that memory begins with the residual `(values,)`: what has been given so far and not been sent.
+        """
+        raise NotImplementedError
+
+    def unpack(self, packed: Tensor, values: int) -> Tensor:
+        """Return the vector `(values,)` that the bytes stand for."""
+        raise NotImplementedError
+
+
+class AddsUp(Compression):
+    """A compression whose packed vectors can be added up: an all-reduce then sends nothing but them."""
+
+    def all_reduced(
+        self, vectors: Mapping[int, Tensor], memories: Mapping[int, Tensor], seed: int, mean_of: MeanOf
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Return what everybody unpacks from the mean of all workers' packed vectors, and each hosted worker's new memory.
+
+        `vectors`, `memories`: of the workers that this process hosts; `seed`: a number that all workers know, another in each round.
+        """
+        raise NotImplementedError
+
+
+def with_residual(vector: Tensor, memory: Tensor | None) -> Tensor:
+    """Return `vector` plus what is still to be sent of those before it."""
+    return vector if memory is None else vector + memory[: len(vector)]
