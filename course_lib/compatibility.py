@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from course_lib.distributed.asynchronous import Asynchronous
 from course_lib.federated.strategy import Strategy
 from course_lib.privacy.user_level import UserLevel
 
@@ -16,6 +17,7 @@ _WITH_A_SERVER = (
     "attack",
     "aggregation",
     "secure_aggregation",
+    "asynchronous",
 )
 
 
@@ -63,6 +65,8 @@ def check(plan: "Plan") -> None:
     if plan.secure_aggregation is not None:
         _check_secure_aggregation(plan)
     _check_privacy(plan)
+    if plan.asynchronous is not None:
+        _check_asynchronous(plan, plan.asynchronous)
     if plan.exchange == "none" and plan.data != "pooled":
         raise ValueError("exchange='none' needs data='pooled': one machine trains on everything")
 
@@ -130,3 +134,37 @@ def _check_secure_aggregation(plan: "Plan") -> None:
     strategy = plan.strategy or Strategy()
     if strategy.by_examples or type(strategy).read is not Strategy.read:
         raise ValueError(f"strategy={strategy!r} does not go with secure_aggregation: its server reads single messages")
+
+
+def _check_asynchronous(plan: "Plan", by: Asynchronous) -> None:
+    """Out of step, no two messages of a step need to have begun together, nor be based on the same weights."""
+
+    def refuse(what: str, why: str) -> None:
+        raise ValueError(f"{what} does not go with {by!r}: {why}")
+
+    if plan.secure_aggregation is not None:
+        refuse("secure_aggregation", "those who mask their messages together have to begin and end together")
+    if isinstance(plan.privacy, UserLevel):
+        refuse(f"privacy={plan.privacy!r}", "the accountant assumes a cohort drawn for each round, not whoever is done")
+    if any(stage.together for stage in plan.stages):
+        refuse(f"attack={plan.attack!r}", "who crafts messages together has to have them at the same time")
+    strategy = plan.strategy or Strategy()
+    if type(strategy).read is not Strategy.read:
+        refuse(
+            f"strategy={strategy!r}", "its server reads a message by what it knows now, not by what the client was told"
+        )
+    if by.shorten and type(strategy).message_size is not Strategy.message_size:
+        refuse(f"strategy={strategy!r}", "its clients send more than an update, which shorten=True would scale as well")
+    if by.exponent and plan.aggregation is not None:
+        refuse(
+            f"aggregation={plan.aggregation!r}",
+            "every message then has the same say, however late; leave exponent at 0",
+        )
+    if by.order is not None and plan.participation < 1:
+        refuse(
+            f"participation={plan.participation}",
+            "an order of arrivals tells who was given what only where all take part",
+        )
+    least = max(plan.required, plan.aggregation.least if plan.aggregation else 1)
+    if least > by.buffer:
+        refuse(f"at least {least} messages a step", "with a smaller buffer every step would be skipped")

@@ -15,6 +15,7 @@ from course_lib.aggregation.mixing import Mixed
 from course_lib.aggregation.rule import Rule
 from course_lib.compression import Compression
 from course_lib.data import Dataset
+from course_lib.distributed.asynchronous import Asynchronous
 from course_lib.distributed.diloco import DiLoCo
 from course_lib.federated.faults import Fault, Faults
 from course_lib.federated.fleet import Fleet
@@ -52,6 +53,9 @@ class Plan:
     `secure_aggregation`: the server learns the sum of a round's messages and no single one, see `privacy.secure_aggregation`.
     `privacy`: local steps that hide single examples (`privacy.example_level`; goes with any exchange, and `batch_size` is then its
     sample rate's affair), or rounds that hide single clients (`privacy.user_level`). `budget`: where its epsilon has to end.
+    `asynchronous`: the server makes a step without waiting for everybody, see `distributed.asynchronous`; a round is then a step of
+    the server, and `participation` the share of the clients that work at the same time. The fleet's devices say who is when done;
+    without any, all take equally long and chance decides who is first.
     `faults`: for some clients, `fault(message, round)` returns what the client sends instead of its message: anything.
     Raises ValueError, naming the value, for settings that make no sense.
     """
@@ -76,6 +80,7 @@ class Plan:
     secure_aggregation: SecureAggregation | None = None
     privacy: ExampleLevel | UserLevel | None = None
     budget: Budget | None = None
+    asynchronous: Asynchronous | None = None
 
     def __post_init__(self) -> None:
         compatibility.check(self)
@@ -151,6 +156,18 @@ def diloco(
     """Local SGD with an outer Nesterov step on what the workers' steps came to (Douillard et al. 2023, arXiv 2311.08105)."""
     outer = DiLoCo(outer_rate, momentum, nesterov=momentum > 0)
     return local_sgd(rounds, local_steps, batch_size, learning_rate).but(name="DiLoCo", strategy=outer)
+
+
+def asynchronous_sgd(
+    steps: int = 500, batch_size: int | None = 32, learning_rate: float = 0.1, buffer: int = 1, bound: int | None = None,
+    fleet: Fleet | None = None,
+) -> Plan:  # fmt: skip
+    """Asynchronous SGD (Dean et al. 2012, "Large scale distributed deep networks"): a parameter server takes a step with each gradient
+    as it comes, or with `buffer` of them, on whatever version of the weights it is based; see `distributed.asynchronous`."""
+    return Plan(
+        "asynchronous SGD", steps, "pooled", "server", learning_rate, batch_size, local_steps=1, fleet=fleet,
+        asynchronous=Asynchronous(buffer, bound),
+    )  # fmt: skip
 
 
 def fedsgd(rounds: int = 100, participation: float = 1.0, learning_rate: float = 0.1) -> Plan:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil, exp, floor
 from typing import Literal
 
 import torch
@@ -84,6 +84,8 @@ class Devices:
     `deadline`: seconds after which the server stops waiting. `partial_work`: whether a client that would be late sends what it
     has done by then ("accept"), or nothing ("drop").
     `over_selection`: how many times as many clients are asked as are wanted; the server goes on with the first that answer.
+    `variation`: how much a client's computing time varies from round to round, as the standard deviation of its logarithm; the mean
+    stays what `speed` says.
     Raises ValueError, naming the value, for settings that make no sense.
     """
 
@@ -95,6 +97,7 @@ class Devices:
     partial_work: Literal["accept", "drop"] = "drop"
     over_selection: float = 1.0
     inverse_probability: bool = False
+    variation: float = 0.0
 
     def __post_init__(self) -> None:
         chances = [self.dropout] if isinstance(self.dropout, int | float) else list(self.dropout)
@@ -114,6 +117,10 @@ class Devices:
             raise ValueError(
                 "inverse_probability=True knows how likely a client is to be asked from its importance alone: give each one above 0, and "
                 "leave out available and over_selection"
+            )
+        if not (0 <= self.variation < float("inf") and (self.devices or not self.variation)):
+            raise ValueError(
+                f"variation={self.variation} must be at least 0 and finite, and needs devices, which take time"
             )
         if not 1 <= self.over_selection < float("inf"):
             raise ValueError(
@@ -136,7 +143,8 @@ class Devices:
             if lost[client] < dropout:
                 absent[client] = "dropped out"
                 continue
-            share, seconds = self._in_time(client, steps[client], download, upload)
+            pace = self._pace(client, round_index, seed)
+            share, seconds = self._in_time(client, steps[client], download, upload, pace)
             if isinstance(share, str):
                 absent[client] = share
             else:
@@ -152,6 +160,46 @@ class Devices:
         seconds = self._seconds(arrival, cohort_size, waiting=len(work) < len(asked))
         return Attendance(asked, work, absent, seconds, counts)
 
+    @property
+    def timed(self) -> bool:
+        return bool(self.devices)
+
+    def next_asked(
+        self, idle: Sequence[int], wanted: int, clients: int, version: int, draw: int, seed: int
+    ) -> tuple[int, ...]:  # fmt: skip
+        """Return who is asked next; see `course_lib.federated.fleet.OutOfStep`. Raises ValueError for settings of rounds that end."""
+        if self.deadline is not None or self.over_selection > 1 or self.inverse_probability:
+            raise ValueError(
+                "deadline, over_selection and inverse_probability are about rounds that end: out of step the server waits for nobody, so "
+                "leave them out"
+            )
+        self._check_lengths(clients)
+        if wanted == len(idle) and self.importance is None and self.available is None:
+            return tuple(idle)
+        return self._asked(version, wanted, clients, keys.generator(seed, "fleet", "next", draw), idle)
+
+    def answer(
+        self, client: int, version: int, attempt: int, steps: int, download: int, upload: int, seed: int
+    ) -> tuple[float, float, str]:
+        """Return when a client's answer comes and whether it does; see `course_lib.federated.fleet.OutOfStep`."""
+        turn, lost = torch.rand(2, generator=keys.generator(seed, "fleet", "answer", attempt)).tolist()
+        if not self.devices:
+            seconds, why = 1.0, ""  # everybody takes equally long, and chance decides who is first
+        else:
+            share, seconds = self._in_time(client, steps, download, upload, self._pace(client, version, seed))
+            why = share if isinstance(share, str) else ""
+            # Who cannot train at all finds that out with the model in hand.
+            seconds = download / self.devices[client].downlink if why else seconds
+        dropout = self.dropout if isinstance(self.dropout, int | float) else self.dropout[client]
+        return seconds, turn, why or ("dropped out" if lost < dropout else "")
+
+    def _pace(self, client: int, round_index: int, seed: int) -> float:
+        """Return how many times as long as usual a client computes in a round."""
+        if not self.variation:
+            return 1.0
+        drawn = torch.randn((), generator=keys.generator(seed, "pace", client, round_index), dtype=torch.float64)
+        return exp(self.variation * float(drawn) - self.variation**2 / 2)
+
     def _check_lengths(self, clients: int) -> None:
         for name in ("devices", "importance", "dropout"):
             value = getattr(self, name)
@@ -160,8 +208,10 @@ class Devices:
             if len(value) != clients:
                 raise ValueError(f"{name} has {len(value)} entries for {clients} clients: pass one for each client")
 
-    def _asked(self, round_index: int, wanted: int, clients: int, chance: torch.Generator) -> tuple[int, ...]:
-        """Draw clients without replacement, each with its importance, from those that are available."""
+    def _asked(
+        self, round_index: int, wanted: int, clients: int, chance: torch.Generator, idle: Sequence[int] | None = None
+    ) -> tuple[int, ...]:
+        """Draw clients without replacement, each with its importance, from those that are available, and idle where that counts."""
         if self.inverse_probability:
             return systematic(inclusion(self.importance or [1.0] * clients, wanted), chance)
         rolls = torch.rand(clients, generator=chance).tolist()
@@ -175,22 +225,27 @@ class Devices:
                     raise ValueError(f"available({client}, {round_index}) is {likely}: return a chance between 0 and 1")
                 if roll >= likely:
                     importance[client] = 0
+        if idle is not None:
+            importance *= torch.zeros(clients, dtype=torch.float64).index_fill_(0, torch.tensor(idle), 1.0)
         wanted = min(wanted, int((importance > 0).sum()))
         if not wanted:
             return ()
         return tuple(sorted(torch.multinomial(importance, wanted, generator=chance).tolist()))
 
-    def _in_time(self, client: int, steps: int, download: int, upload: int) -> tuple[float | str, float]:
+    def _in_time(
+        self, client: int, steps: int, download: int, upload: int, pace: float = 1.0
+    ) -> tuple[float | str, float]:
         """Return the share of its steps that a client takes, or why it does not answer; and when its answer arrives."""
         if not self.devices:
             return 1.0, 0.0
         device = self.devices[client]
         if _MEMORY_FOR_A_MODEL * download > device.memory:
             return "too little memory", 0.0
-        talking, computing = download / device.downlink + upload / device.uplink, steps / device.speed
+        speed = device.speed / pace
+        talking, computing = download / device.downlink + upload / device.uplink, steps / speed
         if self.deadline is None or talking + computing <= self.deadline:
             return 1.0, talking + computing
-        done = (self.deadline - talking) * device.speed + 1e-9  # a step that ends on the dot counts
+        done = (self.deadline - talking) * speed + 1e-9  # a step that ends on the dot counts
         if self.partial_work == "drop" or done < 1:
             return "too slow", 0.0
         return floor(done) / steps, self.deadline

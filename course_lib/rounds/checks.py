@@ -132,6 +132,10 @@ def check_plan(
         raise ValueError(
             f"required={plan.required} messages a round, but there are {clients} clients: every round would be skipped"
         )
+    if plan.asynchronous is not None and plan.asynchronous.buffer > clients:
+        raise ValueError(
+            f"buffer={plan.asynchronous.buffer}, but there are {clients} clients with one message each: it would never be full"
+        )
     rule = plan.aggregation
     if rule is not None and rule.least > clients:
         raise ValueError(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from course_lib.aggregation import RunningMean
 from course_lib.cluster.traffic import Channel, Expected, Handle, Recorder
+from course_lib.federated.fleet import Attendance
 from course_lib.federated.pipeline import is_like
 
 SERVER = "server"
@@ -23,6 +24,8 @@ SERVER = "server"
 Train = Callable[[int, Tensor], Any]
 # Called on the server with a client and its message (k,); returns the vector that is averaged.
 Decode = Callable[[int, Tensor], Tensor]
+# The messages of hosted participants that are not to come yet, and what is wrong with each.
+Held = dict[int, tuple[Tensor, str]]
 NOT_FINITE = "NaN or infinity"
 
 
@@ -108,15 +111,17 @@ def balanced_hosts(cohorts: Sequence[Sequence[int]], load: Sequence[int], worker
 
 
 def through_server(
-    wire: Wire, download: Tensor, cohort: Sequence[int], weights: Mapping[int, float], kind: str, train: Train,
+    wire: Wire, download: Tensor, now: Attendance, weights: Mapping[int, float], kind: str, train: Train, held: Held,
     blank: Tensor, decode: Decode, aggregate: Callable[[], Collected], enough: int,
 ) -> Answers | None:  # fmt: skip
-    """Run one round of a star: the server sends `download` to the cohort, and averages what those in `weights` answer.
+    """Run one round of a star: the server sends `download` to those who are asked, and averages what comes, by `weights`.
 
     `train(client, download)` returns a hosted client's message, which should be like `blank`; `decode(client, message)` turns
     it into the vector that `aggregate()` takes up. A message that is missing, of another shape, or not finite is left out; where
-    fewer than `enough` are left there is no mean. Returns the Answers on the server (process 0), None elsewhere.
+    fewer than `enough` are left there is no mean. What comes in a later round is kept in `held` until then.
+    Returns the Answers on the server (process 0), None elsewhere.
     """
+    cohort, working, answering = now.asked, now.working, now.answering
     hosted = [client for client in cohort if wire.hosts[client] == wire.rank]
     pending: list[Handle | None] = []
     if wire.rank != 0:
@@ -126,28 +131,33 @@ def through_server(
             # What is sent to everybody crosses to a process once; there it is handed on to the others of the cohort.
             if client != hosted[0]:
                 wire.post(download, wire.rank, "model", SERVER, wire.name(client))
-            if client in weights:
-                message, remark = _sound(train(client, download), blank)
-                pending.append(wire.post(message, 0, kind + remark, wire.name(client), SERVER))
+            if client in working:
+                held[client] = _sound(train(client, download), blank)
+            if client in now.work:
+                pending.append(_post_held(wire, held, client, kind))
+        for client in answering:
+            if client not in cohort and wire.hosts[client] == wire.rank:
+                pending.append(_post_held(wire, held, client, kind))
         finish(pending)
         return None
 
-    expected = {
-        client: wire.expect(wire.hosts[client], kind, blank) for client in cohort
-        if client in weights and wire.hosts[client] != 0
-    }  # fmt: skip
+    expected = {client: wire.expect(wire.hosts[client], kind, blank) for client in answering if wire.hosts[client] != 0}
     first_of_host = {wire.hosts[client]: client for client in reversed(cohort)}
     for client in cohort:
         if wire.hosts[client] == 0 or client == first_of_host[wire.hosts[client]]:
             pending.append(wire.post(download, wire.hosts[client], "model", SERVER, wire.name(client)))
 
     def own(client: int) -> tuple[Tensor, str]:
-        message, remark = _sound(train(client, download), blank)
+        if client in working:
+            held[client] = _sound(train(client, download), blank)
+        message, remark = held.pop(client)
         wire.post(message, 0, kind + remark, wire.name(client), SERVER)
         return message, remark.removeprefix(": ")
 
-    answering = [client for client in cohort if client in weights]
     # While the server's own clients train, the others' messages arrive.
+    for client in hosted:
+        if client in now.later:
+            held[client] = _sound(train(client, download), blank)
     trained = {client: own(client) for client in answering if client not in expected} if expected else {}
     total = aggregate()
     count, left_out = 0, {}
@@ -165,6 +175,19 @@ def through_server(
         count += 1
     finish(pending)
     return Answers(total.mean() if count >= max(enough, 1) else None, count, left_out)
+
+
+def _post_held(wire: Wire, held: Held, client: int, kind: str) -> Handle | None:
+    message, remark = held.pop(client)
+    return wire.post(message, 0, kind + remark, wire.name(client), SERVER)
+
+
+def diverged(name: str, sends: str, number: int, whose: str) -> DivergedError:
+    """Return the error for a participant, a client or a worker, whose message is not finite."""
+    article = "an" if sends == "update" else "a"
+    return DivergedError(
+        f"{name} sent {article} {sends} with {NOT_FINITE} in round {number}: lower the learning rate, or look at that {whose}'s data"
+    )
 
 
 def _sound(message: Any, blank: Tensor) -> tuple[Tensor, str]:

@@ -142,4 +142,4 @@ def fit(
             raise
     if logs[0].warning and rank == 0:
         warnings.warn(logs[0].warning, RuntimeWarning, stacklevel=3)  # the caller of `fit`, past its turn
-    return assemble(plan, seed, module, logs, spending)
+    return assemble(plan, seed, module, logs, spending, attendance)

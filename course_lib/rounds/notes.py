@@ -8,14 +8,18 @@ from course_lib.rounds.exchange import NOT_FINITE, Answers, Wire
 
 _NAMED = 5  # clients that a warning names
 # What the notes come to, but for whose messages were not finite.
-_COUNTED = ("_left_out", "_absent", "_skipped", "_used", "_last", "_aborted", "_clipped", "_simulated")
+_COUNTED = ("_left_out", "_absent", "_skipped", "_used", "_last", "_aborted", "_clipped", "_simulated", "_staleness")
 
 
 class Notes:
     """What the server notes down between two evaluations: whom it had to do without, and why."""
 
-    def __init__(self, wire: Wire, simulated: float, faulty: Container[int] = (), *, masked: bool = False) -> None:
-        self._wire, self._faulty, self._masked = wire, faulty, masked
+    def __init__(
+        self, wire: Wire, simulated: float, faulty: Container[int] = (), *, masked: bool = False,
+        out_of_step: bool = False,
+    ) -> None:  # fmt: skip
+        self._wire, self._faulty, self._masked, self._out_of_step = wire, faulty, masked, out_of_step
+        self._staleness: list[int] = []
         # The rounds in which a client sent numbers that are not finite, unless it was told to.
         self._not_finite: dict[int, list[int]] = {}
         self._left_out: list[str] = []
@@ -40,6 +44,7 @@ class Notes:
         self._clipped = max(self._clipped, answers.clipped)
         self._skipped += skipped
         self._simulated += now.seconds
+        self._staleness += now.staleness(self._wire.recorder.round - 1).values()
 
     def why_useless(self) -> str:
         """Return the last reason why a message was left out, if no round could use any; else ""."""
@@ -67,6 +72,10 @@ class Notes:
         }  # fmt: skip
         if self._masked:
             columns["clipped"] = self._clipped
+        if self._out_of_step:
+            columns["staleness"] = sum(self._staleness) / max(len(self._staleness), 1)
+            columns["max_staleness"] = max(self._staleness, default=0)
+        self._staleness = []
         self._left_out, self._absent, self._skipped, self._clipped = [], 0, 0, 0.0
         return columns
 

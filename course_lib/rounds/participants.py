@@ -1,6 +1,6 @@
 """What the participants that a process hosts do: train, and make a message of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,8 +12,8 @@ from course_lib.federated.pipeline import NOTHING, Pipeline, States, is_like
 from course_lib.federated.stage import Turn
 from course_lib.federated.strategy import LocalWork
 from course_lib.learning import keys, sgd
-from course_lib.rounds.exchange import is_finite
-from course_lib.rounds.preparation import Job, local_steps
+from course_lib.rounds.exchange import Held, is_finite
+from course_lib.rounds.preparation import Job, local_steps, turns
 
 # Whose data the server's own is, among the participants.
 SERVER_OWN = -1
@@ -27,6 +27,10 @@ class Participants:
         self.pipeline = Pipeline(self.plan.way, self.plan.stages, model.theta.numel())
         self.shards: Mapping[int, Dataset] = {}
         self.states: dict[int, States] = {}
+        # Out of step a round is somebody else's more often than not, so a participant counts the rounds that it works in.
+        self.turns = turns(job.attendance) if job.plan.asynchronous else {}
+        # Messages that are to come in a later round.
+        self.held: Held = {}
         # What those who sent a message in this round will remember, once the server has used it.
         self._proposed: dict[int, States] = {}
         # Messages of this round that were made together with another's.
@@ -43,7 +47,9 @@ class Participants:
                 group = [one for one in shares if self.pipeline.acts_jointly(one)] if joint else [participant]
                 states = {one: self.states.get(one, self.pipeline.fresh) for one in group}
                 works = {one: self.work(one, round_index, shares[one]) for one in group}
-                self._made |= self.pipeline.messages(received, states, works, self.turn(round_index))
+                self._made |= self.pipeline.messages(
+                    received, states, works, self.turn(self._turn(participant, round_index))
+                )
             message, proposed = self._made.pop(participant)
             # The sender can tell as well as the server whether a message is of use, so the server need not say.
             if any(proposed) and is_like(message, self.pipeline.blank) and is_finite(self.pipeline.unpacked(message)):
@@ -57,11 +63,29 @@ class Participants:
             self.plan.participation * len(self.job.sizes), self.plan.required, NOTHING,
         )  # fmt: skip
 
-    def settle(self, *, used: bool) -> None:
-        """End a round: what was proposed counts if the server has used the round's sound messages, else it is forgotten."""
-        if used:
-            self.states |= self._proposed
-        self._proposed = {}
+    def settle(self, answering: Iterable[int], *, used: bool) -> None:
+        """End a round in which these answered: what they proposed counts if the server has used the round's sound messages, else it
+        is forgotten. Others may still wait for theirs to be used."""
+        for participant in answering:
+            proposed = self._proposed.pop(participant, None)
+            if used and proposed is not None:
+                self.states[participant] = proposed
+
+    def kept(self) -> dict[str, Any]:
+        """Return what the participants remember, and what those still at work have done, as data for a checkpoint."""
+        at_work = {
+            str(one): [*message, list(self._proposed[one]) if one in self._proposed else None]
+            for one, message in self.held.items()
+        }
+        return {"states": {str(one): list(states) for one, states in self.states.items()}, "at_work": at_work}
+
+    def restore(self, states: Mapping[str, Any], at_work: Mapping[str, Any]) -> None:
+        """Go on from what was `kept`."""
+        self.states |= {int(one): tuple(own) for one, own in states.items()}
+        for one, (message, remark, proposed) in at_work.items():
+            self.held[int(one)] = message, remark
+            if proposed is not None:
+                self._proposed[int(one)] = tuple(proposed)
 
     def of_the_server(self, root: Dataset | None, theta: Tensor, round_index: int) -> Tensor:
         """Return what the server's own data `root` would change `(d,)`, trained on as a client trains."""
@@ -83,12 +107,19 @@ class Participants:
         """Return a participant's work in a round, seeded so that it is the same wherever the participant is hosted."""
         plan, shard = self.plan, self.shards[participant]
         # For dropout and its like. torch.manual_seed would seed every device, and takes as long as a step or two.
-        torch.default_generator.manual_seed(keys.key(self.job.seed, "layers", participant, round_index))
+        torch.default_generator.manual_seed(
+            keys.key(self.job.seed, "layers", participant, self._turn(participant, round_index))
+        )
         steps = local_steps(plan, len(shard))
         return LocalWork(
-            self.model, shard, plan.learning_rate, plan.batch_size, round_index * steps, max(1, round(share * steps)),
+            self.model, shard, plan.learning_rate, plan.batch_size, self._turn(participant, round_index) * steps,
+            max(1, round(share * steps)),
             sgd.batch_key(self.job.seed, participant), self.plan.steps_by,
         )  # fmt: skip
+
+    def _turn(self, participant: int, round_index: int) -> int:
+        """Return where in its walk through its shard a participant is in a round, in rounds."""
+        return self.turns.get((participant, round_index), round_index)
 
     def examples(self, participant: int, round_index: int) -> float:
         """Return how many examples a participant's steps of a round go through: its weight in the mean."""
@@ -102,7 +133,7 @@ class Participants:
             return float(size)  # batches are drawn at random, and what is in one is nobody's business
         if self.pipeline.strategy.by_examples:
             return steps * size / per_epoch  # what a round goes through on average
-        first_step = round_index * steps
+        first_step = self._turn(participant, round_index) * steps
         # The last batch of each epoch that ends in these steps lacks some.
         ends = (first_step + steps) // per_epoch - first_step // per_epoch
         return steps * batch - ends * (per_epoch * batch - size)

@@ -1,5 +1,6 @@
 """What a run settles before any process starts: who takes part when, what that spends, and which process hosts whom."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,7 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from course_lib.federated.fleet import Attendance
+from course_lib.distributed.asynchronous import Asynchronous, arrivals
+from course_lib.federated.fleet import Attendance, OutOfStep
+from course_lib.federated.participation import Devices
 from course_lib.federated.pipeline import Pipeline
 from course_lib.learning import keys
 from course_lib.learning.sgd import steps_an_epoch
@@ -70,7 +73,7 @@ def cohorts(plan: Plan, participants: int, seed: int) -> tuple[tuple[int, ...], 
 
 def attendance(plan: Plan, sizes: Sequence[int], weights: int, seed: int) -> tuple[Attendance, ...]:
     """Return who takes part in each round, for participants with so many examples each and a model of `weights` weights."""
-    if plan.fleet is None:
+    if plan.fleet is None and plan.asynchronous is None:
         return tuple(
             Attendance(cohort, dict.fromkeys(cohort, 1.0)) for cohort in cohorts(plan, len(sizes), seed)
         )  # fmt: skip
@@ -79,9 +82,38 @@ def attendance(plan: Plan, sizes: Sequence[int], weights: int, seed: int) -> tup
     theta, pipeline = torch.zeros(weights), Pipeline(plan.way, plan.stages, weights)
     download = pipeline.download(theta, pipeline.server_start(theta)).nbytes
     upload = pipeline.blank.nbytes
+    if plan.asynchronous is not None:
+        return _out_of_step(plan, plan.asynchronous, steps, wanted, download, upload, seed)
+    assert plan.fleet is not None
     return tuple(
         plan.fleet.attendance(number, wanted, steps, download, upload, seed) for number in range(plan.rounds)
     )  # fmt: skip
+
+
+def _out_of_step(
+    plan: Plan, by: Asynchronous, steps: Sequence[int], at_once: int, download: int, upload: int, seed: int
+) -> tuple[Attendance, ...]:  # fmt: skip
+    fleet = plan.fleet or Devices()
+    if by.order is not None:
+        source: arrivals.Source = arrivals.Recorded(by.order)
+    elif isinstance(fleet, OutOfStep):
+        source = arrivals.Simulated(fleet, steps, download, upload, seed)
+    else:
+        raise ValueError(f"fleet={fleet!r} cannot work out of step: it lacks what `federated.fleet.OutOfStep` asks for")
+    timed = by.order is None and isinstance(fleet, OutOfStep) and fleet.timed
+    pieces = arrivals.settle(by, plan.rounds, len(steps), at_once, source)
+    return arrivals.attendance(pieces, plan.rounds, timed=timed)
+
+
+def turns(in_round: Sequence[Attendance]) -> dict[tuple[int, int], int]:
+    """Return, for each participant and round in which it begins to work, how many times it has done so before."""
+    done: Counter[int] = Counter()
+    found = {}
+    for number, now in enumerate(in_round):
+        for participant in now.working:
+            found[participant, number] = done[participant]
+            done[participant] += 1
+    return found
 
 
 def spending(plan: Plan, sizes: Sequence[int], in_round: Sequence[Attendance]) -> "Spending | None":

@@ -15,7 +15,6 @@ from course_lib.aggregation.rule import Gathered
 from course_lib.cluster.traffic import Channel, Recorder
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
-from course_lib.federated.stage import Total
 from course_lib.learning import evaluation, keys, sgd
 from course_lib.rounds.compressed import CompressedAllReduce
 from course_lib.rounds.exchange import (
@@ -23,9 +22,9 @@ from course_lib.rounds.exchange import (
     SERVER,
     Answers,
     Collected,
-    DivergedError,
     Wire,
     all_reduce_mean,
+    diverged,
     finish,
     through_server,
 )  # fmt: skip
@@ -36,6 +35,7 @@ from course_lib.rounds.pooling import concatenated, deal, pool
 from course_lib.rounds.preparation import Job, local_steps
 from course_lib.rounds.resuming import Keeper, Progress, read
 from course_lib.rounds.run import WorkerLog
+from course_lib.rounds.step import step, weights
 
 
 @dataclass
@@ -86,8 +86,9 @@ class _Process:
         self.last = torch.zeros(self.pipeline.values)
         simulated = 0.0 if self.plan.exchange == "server" else float("nan")
         self.notes = Notes(
-            self.wire, simulated, self.plan.faults or (), masked=self.plan.secure_aggregation is not None
-        )
+            self.wire, simulated, self.plan.faults or (), masked=self.plan.secure_aggregation is not None,
+            out_of_step=self.plan.asynchronous is not None,
+        )  # fmt: skip
         packed = self.plan.compression if self.plan.exchange == "all-reduce" else None
         self.compressed = CompressedAllReduce(packed, job.seed) if packed else None
         self.judge = Judge(job, holdings.test, holdings.validation, self.participants, self.notes)
@@ -155,13 +156,14 @@ class _Process:
         return theta
 
     def _round_with_server(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
-        weights = [
-            now.counts.get(client, 1.0) * self.participants.examples(client, round_index)
+        examples = [
+            now.counts.get(client, 1.0) * self.participants.examples(client, now.given.get(client, round_index))
             for client in range(len(self.job.sizes))
         ]
-        answers = self._exchange(theta, round_index, now, {client: weights[client] for client in now.work})
+        late = now.staleness(round_index)
+        answers = self._exchange(theta, round_index, now, weights(examples, late, self.plan.asynchronous))
         enough = self._agree_on_use(now, answers)
-        self.participants.settle(used=enough)
+        self.participants.settle(now.work, used=enough)
         if answers is None or not self.is_server:
             return theta
         self.notes.add(now, answers, skipped=not enough)
@@ -171,11 +173,11 @@ class _Process:
             return theta
         mean = torch.zeros(self.pipeline.values) if answers.mean is None else answers.mean
         self.last = mean
-        used = sum(weights[client] for client in now.work if client not in answers.left_out)
-        total = Total(mean, answers.count, used)
-        theta, self.server_states = self.pipeline.server(
-            theta, total, self.server_states, used / sum(weights), self.participants.turn(round_index)
-        )
+        used = {client: versions for client, versions in late.items() if client not in answers.left_out}
+        theta, self.server_states = step(
+            self.pipeline, theta, self.server_states, mean, answers.count, examples, used, self.plan.asynchronous,
+            self.participants.turn(round_index),
+        )  # fmt: skip
         return theta
 
     def _exchange(
@@ -184,8 +186,10 @@ class _Process:
         """Send the model to those who are asked, and bring together what those in `weights` answer."""
         download = self.pipeline.download(theta, self.server_states)
 
+        shares = {**dict.fromkeys(now.later, 1.0), **now.work}
+
         def train(client: int, received: Tensor) -> Any:
-            return self.participants.message(client, received, round_index, now.work)
+            return self.participants.message(client, received, round_index, shares)
 
         if self.plan.secure_aggregation is not None:
             from course_lib.rounds.masked import through_masks  # imports cryptography
@@ -194,7 +198,7 @@ class _Process:
                 self.wire, download, now.asked, weights, train, self.pipeline.values, self.plan.secure_aggregation
             )
         return through_server(
-            self.wire, download, now.asked, weights, self.plan.sends, train, self.pipeline.blank, self._read,
+            self.wire, download, now, weights, self.plan.sends, train, self.participants.held, self.pipeline.blank, self._read,
             lambda: self._aggregate(theta, round_index), self.enough,
         )  # fmt: skip
 
@@ -241,10 +245,7 @@ class _Process:
         """Raise DivergedError where not even one of the clients that work as they should sent finite numbers."""
         honest = [client for client in answers.left_out if client not in (self.plan.faults or {})]
         if honest and all(answers.left_out[client] == NOT_FINITE for client in honest):
-            raise DivergedError(
-                f"{self.wire.name(honest[0])} sent an {self.plan.sends} with {NOT_FINITE} in round {self.recorder.round}: "
-                "lower the learning rate, or look at that client's data"
-            )
+            raise diverged(self.wire.name(honest[0]), self.plan.sends, self.recorder.round, self.wire.label)
 
     def _place_data(self) -> dict[int, Dataset]:
         """Return the hosted participants' training data, after moving it where the plan says."""

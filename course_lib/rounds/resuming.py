@@ -22,6 +22,9 @@ from course_lib.rounds.judge import Judge
 from course_lib.rounds.notes import Notes
 from course_lib.rounds.participants import Participants
 
+# What goes with a participant to wherever it is hosted, see `Participants.kept`.
+_OF_PARTICIPANTS = ("states", "at_work")
+
 
 @dataclass(frozen=True)
 class Keeping:
@@ -88,7 +91,7 @@ class Keeper:
             part = _as_part(self.wire.take(0, "recovery"))
         if not part:
             return start
-        self.participants.states |= _states(part["states"])
+        self.participants.restore(part["states"], part["at_work"])
         self.wire.recorder.round = part["done"]
         if self.wire.rank == 0:
             self.judge.restore(self.found["rows"], self.found["best"])
@@ -103,8 +106,11 @@ class Keeper:
         if self.found is None:
             return {}
         names = ("done", "seconds", "over", *(("theta", "server", "last") if weights else ()))
-        hosted = {one: states for one, states in self.found["states"].items() if self.wire.hosts[int(one)] == process}
-        return {name: self.found[name] for name in names} | {"states": hosted}
+        own = {
+            what: {one: kept for one, kept in self.found[what].items() if self.wire.hosts[int(one)] == process}
+            for what in _OF_PARTICIPANTS
+        }
+        return {name: self.found[name] for name in names} | own
 
     def is_time(self, now: Progress, rounds: int) -> bool:
         """Return whether to save after this many of so many rounds."""
@@ -117,14 +123,15 @@ class Keeper:
             finish([self.wire.post(_as_tensor(part), 0, "checkpoint", f"process {self.wire.rank}", SERVER)])
             return
         others = [] if alone else [_as_part(self.wire.take(process, "checkpoint")) for process in self.others]
-        states: dict[str, Any] = {}
+        remembered: dict[str, dict[str, Any]] = {what: {} for what in _OF_PARTICIPANTS}
         for process, own in enumerate([part, *others]):
-            states |= own["states"]
+            for what in _OF_PARTICIPANTS:
+                remembered[what] |= own[what]
             self.record += [[] for _ in range(process + 1 - len(self.record))]
             self.record[process].append(own["record"])
         content = {
             "done": now.done, "seconds": now.seconds, "over": now.over, "theta": now.theta, "server": now.server,
-            "last": now.last, "states": states, "rows": self.judge.checkpoints, "best": self.judge.best,
+            "last": now.last, **remembered, "rows": self.judge.checkpoints, "best": self.judge.best,
             "notes": self.notes.kept(), "record": self.record,
         }  # fmt: skip
         with self.wire.recorder.phase("saving"):
@@ -134,8 +141,7 @@ class Keeper:
         """Return what this process's participants remember, and what it has recorded since the last checkpoint."""
         recorder, (messages, spans) = self.wire.recorder, self._saved
         self._saved = len(recorder.messages), len(recorder.spans)
-        states = {str(one): list(states) for one, states in self.participants.states.items()}
-        return {"states": states, "record": written(recorder.messages[messages:], recorder.spans[spans:])}
+        return self.participants.kept() | {"record": written(recorder.messages[messages:], recorder.spans[spans:])}
 
 
 def _as_tensor(part: Any) -> Tensor:
@@ -144,10 +150,6 @@ def _as_tensor(part: Any) -> Tensor:
 
 def _as_part(packed: Tensor) -> Any:
     return unpack(packed.numpy().tobytes())
-
-
-def _states(found: Mapping[str, Any]) -> dict[int, States]:
-    return {int(one): tuple(states) for one, states in found.items()}
 
 
 def written(messages: Sequence[Message], spans: Sequence[Span]) -> dict[str, Any]:

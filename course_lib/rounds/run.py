@@ -1,5 +1,6 @@
 """What a run leaves behind."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from math import isnan
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.cluster.traffic import Message
+from course_lib.federated.fleet import Attendance
 from course_lib.plans import Plan
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Run:
     run bytes_up (from participants), bytes_down (to them), bytes_moved (raw data), seconds, and simulated_seconds on the
     clients' own devices (NaN where these are not known). Since the row before: left_out (whose messages the server could not
     use, in which round and why), absent (how many answers did not come) and skipped (rounds with too few).
+    Out of step also: staleness (mean) and max_staleness of the messages that came, in versions of the weights.
     With a validation set it also has validation_accuracy. Where parts of the model stay with clients (FedPer, FedBN), the server's own
     copy of them is never trained: accuracy and loss are NaN, `best_model` is the last, and client_accuracy is what counts.
     `traffic`: a DataFrame with one row a message: round, sender, receiver, kind, bytes, crossed (between two processes).
@@ -53,6 +56,7 @@ class Run:
     `client_accuracy`: `(n,)`, the accuracy of each client's final model on its local tests, or on its own examples.
     `best_model`: the model as it was at its highest accuracy on the validation set, or else on the test set; with neither, at
     the last evaluation. Chosen on the test set, its accuracy there flatters it: to report it, pass a `validation` set.
+    `attendance`: who took part in each round, and when.
     `payloads`: the tensors of the messages, in the order of `traffic`, where `keep_payloads` asked for them.
     """
 
@@ -67,6 +71,24 @@ class Run:
     payloads: list[Tensor]
     best_model: nn.Module
     spending: "Spending | None" = None
+    attendance: tuple[Attendance, ...] = ()
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The participants in the order in which their messages came; `Asynchronous(order=...)` replays it."""
+        return tuple(participant for now in self.attendance for participant in now.work)
+
+    @property
+    def arrivals(self) -> "pd.DataFrame":
+        """A DataFrame with one row a message that came: round, participant, staleness (versions of the weights)."""
+        import pandas as pd
+
+        rows = [
+            (number + 1, participant, late)
+            for number, now in enumerate(self.attendance)
+            for participant, late in now.staleness(number).items()
+        ]
+        return pd.DataFrame(rows, columns=["round", "participant", "staleness"])
 
     @property
     def privacy(self) -> "pd.DataFrame":
@@ -119,8 +141,9 @@ class Run:
 
 
 def assemble(
-    plan: Plan, seed: int, module: nn.Module, logs: list[WorkerLog], spending: "Spending | None" = None
-) -> Run:
+    plan: Plan, seed: int, module: nn.Module, logs: list[WorkerLog], spending: "Spending | None" = None,
+    attendance: Sequence[Attendance] = (),
+) -> Run:  # fmt: skip
     """Return the Run that the logs of all worker processes, in rank order, add up to.
 
     Raises ValueError where messages came and the server could use none: the model would be returned untrained.
@@ -150,10 +173,12 @@ def assemble(
     accuracies: dict[int, float] = {}
     for log in logs:
         accuracies |= log.client_accuracy
+    done = int(logs[0].checkpoints[-1]["round"])
     return Run(
         plan=plan, seed=seed, workers=workers, model=_holding(logs[0].theta, module), history=_history(logs[0].checkpoints, traffic),
         traffic=traffic, timeline=timeline, client_accuracy=np.array([accuracies[k] for k in sorted(accuracies)]),
         payloads=[payload for _, payload in sent if payload is not None], best_model=_holding(logs[0].best, module), spending=spending,
+        attendance=tuple(attendance[:done]),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from torch.nn.utils import parameters_to_vector
 
 from course_lib import data, models, plans, rounds
 from course_lib.compression import Quantise, TopK
+from course_lib.distributed.asynchronous import Asynchronous
 from course_lib.distributed.recovery import Checkpoints
 from course_lib.federated.clustering import IFCA
 from course_lib.federated.participation import LAPTOP, OLD_PHONE, PHONE, Devices
@@ -112,6 +113,13 @@ CASES: dict[str, tuple[Plan, dict[str, Any]]] = {
         FEDAVG.but(
             fleet=Devices([LAPTOP, PHONE, OLD_PHONE, OLD_PHONE] * 2, dropout=0.2, deadline=1.5, partial_work="accept"),
             required=2,
+        ),
+        {},
+    ),
+    "out of step": (
+        FEDAVG.but(
+            asynchronous=Asynchronous(2, exponent=0.5), fleet=Devices([LAPTOP, PHONE, OLD_PHONE, OLD_PHONE] * 2, variation=0.3),
+            strategy=Ditto(), compression=TopK(0.1), rounds=8,
         ),
         {},
     ),
