@@ -109,8 +109,8 @@ class Plan:
             found.append(Faults(self.faults))
         if isinstance(self.privacy, UserLevel):
             found.append(PrivateUsers(self.privacy))
-        if self.compression and self.exchange == "server":  # an all-reduce packs what leaves the last stage
-            found.append(packed(self.compression))
+        if self.compression:
+            found.append(packed(self.compression, self.exchange))
         return tuple(found)
 
     def learned_from(self, shard: Dataset, client: int, seed: int) -> Dataset:

@@ -1,4 +1,4 @@
-"""Messages packed on their way to the server: compression as a stage of a round."""
+"""Messages packed on their way: compression as a stage of a round."""
 
 from dataclasses import dataclass
 
@@ -38,8 +38,14 @@ class Voted(Packed):
         return self.by.vote(total.mean, coins(len(total.mean), turn.seed, turn.round_index)), state
 
 
-def packed(by: Compression) -> Packed:
+class Carried(Stage):
+    """Between workers, a message leaves its sender as it is, and the all-reduce packs it: this is where it remembers what was lost."""
+
+
+def packed(by: Compression, exchange: str) -> Stage:
     """Return the stage that packs messages so."""
+    if exchange == "all-reduce":
+        return Carried()
     return Voted(by) if isinstance(by, Sign) else Packed(by)
 
 

@@ -63,6 +63,16 @@ class Participants:
             self.plan.participation * len(self.job.sizes), self.plan.required, NOTHING,
         )  # fmt: skip
 
+    def lost(self) -> dict[int, Tensor]:
+        """Return what packing has lost of each participant's messages, as far as it remembers that: compression is the last stage."""
+        last = {participant: states[-1] for participant, states in self.states.items()}
+        return {participant: state["lost"] for participant, state in last.items() if "lost" in state}
+
+    def propose_lost(self, participant: int, lost: Tensor) -> None:
+        """Let a participant remember what packing lost of its message, once that is used."""
+        *others, _ = self._proposed.get(participant, self.states.get(participant, self.pipeline.fresh))
+        self._proposed[participant] = (*others, {"lost": lost})
+
     def settle(self, answering: Iterable[int], *, used: bool) -> None:
         """End a round in which these answered: what they proposed counts if the server has used the round's sound messages, else it
         is forgotten. Others may still wait for theirs to be used."""

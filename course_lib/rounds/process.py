@@ -16,7 +16,7 @@ from course_lib.cluster.traffic import Channel, Recorder
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
 from course_lib.learning import evaluation, keys, sgd
-from course_lib.rounds.compressed import CompressedAllReduce
+from course_lib.rounds.compressed import packed_mean
 from course_lib.rounds.exchange import (
     NOT_FINITE,
     SERVER,
@@ -89,8 +89,6 @@ class _Process:
             self.wire, simulated, self.plan.faults or (), masked=self.plan.secure_aggregation is not None,
             out_of_step=self.plan.asynchronous is not None,
         )  # fmt: skip
-        packed = self.plan.compression if self.plan.exchange == "all-reduce" else None
-        self.compressed = CompressedAllReduce(packed, job.seed) if packed else None
         self.judge = Judge(job, holdings.test, holdings.validation, self.participants, self.notes)
         self.keeper: Keeper | None = None
         if job.keeping is not None:
@@ -146,7 +144,7 @@ class _Process:
 
         if self.plan.exchange == "all-reduce":
             weights = [self.participants.examples(participant, round_index) for participant in now.asked]
-            reduce = self.compressed.mean if self.compressed else all_reduce_mean
+            reduce = packed_mean(self.participants) if self.plan.compression else all_reduce_mean
             mean = reduce(self.wire, theta, weights, self.plan.sends, train)
         else:
             mean = train(0, theta)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from course_lib import data, models, plans, rounds
@@ -16,9 +16,12 @@ from course_lib.data import Dataset
 from course_lib.federated.personalisation import Ditto, FedPer
 from course_lib.federated.strategies import FedNova, FedOpt, FedProx, QFedAvg, Scaffold
 from course_lib.federated.strategy import Strategy
+from course_lib.learning import sgd
 from course_lib.plans import Plan
-from course_lib.rounds.compressed import CompressedAllReduce
+from course_lib.rounds import preparation
+from course_lib.rounds.compressed import PackedAllReduce
 from course_lib.rounds.exchange import DivergedError, Wire
+from course_lib.rounds.participants import Participants
 from tests.compression.ways import WAYS
 from tests.federated.bowl import RATE, Bowl, bowls
 
@@ -149,21 +152,36 @@ def test_what_is_not_finite_ends_the_run_of_workers_and_is_left_out_by_a_server(
 
 @pytest.mark.parametrize("way", [Quantise(bits=1, feedback=True), TopK(0.1), RandomK(0.1), LowRank(1)], ids=str)
 def test_what_a_worker_remembers_advances_only_when_its_message_was_used(way: Compression) -> None:
-    way = fitted(way)
-    reduce, wire = CompressedAllReduce(way, 0), Wire(Recorder(), None, 0, (0, 0), "worker")
-    theta = torch.zeros(VALUES)
+    plan = SYNCHRONOUS.but(compression=fitted(way))
+    job = preparation.Job(nn.Linear(1, 1), plan, 0, (1, 1), (), (0, 0), 1, None, False)
+    participants = Participants(job, sgd.FlatModel(nn.Linear(1, 1)), Recorder())
     vectors = torch.randn(2, VALUES, generator=torch.Generator().manual_seed(0))
-    reduce.mean(wire, theta, [1.0, 1.0], "gradient", lambda worker, _: vectors[worker])
-    before = {worker: memory.clone() for worker, memory in reduce.memories.items()}
-    assert set(before) == {0, 1} and any(memory.any() for memory in before.values())
+
+    def exchanged(spoilt: float = 1.0) -> None:
+        wire = Wire(Recorder(), None, 0, (0, 0), "worker")
+        reduce = PackedAllReduce(fitted(way), 0, wire, "gradient", participants.lost())
+        _, lost = reduce.mean(
+            torch.zeros(VALUES), [1.0, 1.0], lambda worker, _: vectors[worker] * (1 if worker else spoilt)
+        )
+        for worker, memory in lost.items():
+            participants.propose_lost(worker, memory)
+
+    def remembered() -> dict[int, Tensor]:
+        return {worker: memory.clone() for worker, memory in participants.lost().items()}
+
+    exchanged()
+    assert not remembered()
+    participants.settle((0, 1), used=True)
+    before = remembered()
+    assert set(before) == {0, 1} and all(memory.any() for memory in before.values())
     with pytest.raises(DivergedError):
-        reduce.mean(
-            wire, theta, [1.0, 1.0], "gradient",
-            lambda worker, _: vectors[worker] if worker else vectors[0] * float("nan"),
-        )  # fmt: skip
-    assert all(torch.equal(before[worker], reduce.memories[worker]) for worker in before)
-    after = reduce.mean(wire, theta, [1.0, 1.0], "gradient", lambda worker, _: vectors[worker])
-    assert after.isfinite().all() and any(not torch.equal(before[one], reduce.memories[one]) for one in before)
+        exchanged(float("nan"))
+    exchanged()
+    participants.settle((0, 1), used=False)
+    assert all(torch.equal(memory, before[worker]) for worker, memory in remembered().items())
+    exchanged()
+    participants.settle((0, 1), used=True)
+    assert any(not torch.equal(memory, before[worker]) for worker, memory in remembered().items())
 
 
 @pytest.mark.parametrize("way", [Quantise(), Quantise(bits=1), TopK(0.1), RandomK(0.1), Sign(), LowRank(3)], ids=str)
