@@ -86,17 +86,49 @@ class Bill:
         return self.total / (100 * (accuracy - without))
 
 
-def bill(
-    run: "Run", prices: Prices | None = None, *, rounds: int | None = None, seconds: float | None = None, joules: float | None = None
-) -> Bill:  # fmt: skip
-    """Return what a run costs.
+@dataclass(frozen=True)
+class Usage:
+    """What a run used, before anybody asks for a price; plain numbers, so that a study can store them.
+
+    `central`: whether one owner holds the data. `machines` are rented for `seconds` each, and compute `busy` seconds together (in
+    federated learning it is the clients' devices that do). Bytes `inward` came over the internet, `others` went out over it, or
+    between rented machines. `joules`: what processors used, where it was measured.
+    """
+
+    central: bool
+    machines: int
+    seconds: float
+    busy: float
+    inward: float
+    others: float
+    joules: float | None = None
+
+    def bill(self, prices: Prices | None = None) -> Bill:
+        """Return what it costs."""
+        prices = prices or Prices()
+        hours, into, others = self.machines * self.seconds / 3600, self.inward / GB, self.others / GB
+        idle = max(0.0, self.seconds * self.machines - self.busy)
+        estimated = self.busy * prices.watts + idle * prices.idle_watts
+        between, devices = (prices.gb_inside, into) if self.central else (prices.gb_out, into + others)
+        return Bill(
+            machines=self.machines, machine_hours=hours, gigabytes=into + others,
+            kwh=(estimated if self.joules is None else self.joules) / _JOULES_A_KWH + prices.kwh_per_gb * (into + others),
+            energy_from="processor time" if self.joules is None else "RAPL", rent=prices.machine_hour * hours,
+            network=into * prices.gb_in + others * between + devices * prices.gb_device,
+            electricity=0.0 if self.central else prices.kwh * self.busy * prices.watts / _JOULES_A_KWH,
+        )  # fmt: skip
+
+
+def usage(
+    run: "Run", *, rounds: int | None = None, seconds: float | None = None, joules: float | None = None
+) -> Usage:  # fmt: skip
+    """Return what a run used.
 
     `rounds`: only up to an evaluated round, such as `run.rounds_to(0.9)`; time then counts in the proportion of `history.seconds`.
     `seconds`: how long the machines are up, if not as long as here, such as the simulated seconds of real devices.
-    `joules`: energy that was measured (see `rapl_joules`); by default it is estimated from processor time and `watts`.
+    `joules`: energy that was measured (see `rapl_joules`); by default a bill estimates it from processor time and watts.
     Raises ValueError for a round that was not evaluated.
     """
-    prices = prices or Prices()
     history, timeline, traffic = run.history, run.timeline, run.traffic
     share = 1.0
     if rounds is not None:
@@ -104,22 +136,15 @@ def bill(
             raise ValueError(f"rounds={rounds} was not evaluated: take one of {history['round'].tolist()[:10]}")
         share = float(history.loc[history["round"] == rounds, "seconds"].iloc[0] / history["seconds"].iloc[-1])
         traffic = traffic[traffic["round"] <= rounds]
-    up = share * float(timeline["end"].max() - timeline["start"].min()) if seconds is None else seconds
-    busy = share * float((timeline["end"] - timeline["start"])[timeline["activity"] == "computing"].sum())
-    central = run.plan.data == "pooled"
+    spans = timeline["end"] - timeline["start"]
     sent = traffic[traffic["kind"] != "evaluation"]
     inward = sent["sender"].str.startswith("client")
-    into, others = (float(sent.loc[way, "bytes"].sum()) / GB for way in (inward, ~inward))
-    machines = (1 if run.plan.exchange == "none" else run.workers) if central else 1
-    idle = max(0.0, up * machines - busy)
-    kwh = (busy * prices.watts + idle * prices.idle_watts) / _JOULES_A_KWH if joules is None else joules / _JOULES_A_KWH
-    kwh += prices.kwh_per_gb * (into + others)
-    devices = into if central else into + others
-    return Bill(
-        machines, machines * up / 3600, into + others, kwh, "processor time" if joules is None else "RAPL",
-        rent=prices.machine_hour * machines * up / 3600,
-        network=into * prices.gb_in + others * (prices.gb_inside if central else prices.gb_out) + devices * prices.gb_device,
-        electricity=0.0 if central else prices.kwh * busy * prices.watts / _JOULES_A_KWH,
+    central = run.plan.data == "pooled"
+    return Usage(
+        central, run.workers if central and run.plan.exchange != "none" else 1,
+        share * float(timeline["end"].max() - timeline["start"].min()) if seconds is None else seconds,
+        share * float(spans[timeline["activity"] == "computing"].sum()),
+        float(sent.loc[inward, "bytes"].sum()), float(sent.loc[~inward, "bytes"].sum()), joules,
     )  # fmt: skip
 
 

@@ -11,33 +11,27 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from course_lib.learning import Interval
+
 _DRAWS = 2_000
 _FEWEST = 6
 _LEVEL = 95.0
 
 
 @dataclass(frozen=True)
-class Between:
-    """An estimate with its 95% interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Line:
-    """A fitted line `intercept + slope x` with the lines fitted to resampled points, `draws: (n, 2)`."""
+    """A fitted line `intercept + slope x` with the lines fitted to resampled points, `draws: (n, 2)`. `points`: how many were measured."""
 
     intercept: float
     slope: float
     draws: np.ndarray = field(repr=False, compare=False)
+    points: int = 0
 
-    def of(self, quantity: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Between:
+    def of(self, quantity: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Interval:
         """Return `quantity(intercept, slope)` with its interval; it takes and returns arrays."""
         estimate = float(quantity(np.array(self.intercept), np.array(self.slope)))
         low, high = np.percentile(quantity(*self.draws.T), [(100 - _LEVEL) / 2, (100 + _LEVEL) / 2])
-        return Between(estimate, float(low), float(high))
+        return Interval(estimate, float(low), float(high), self.points)
 
 
 def _fitted(x: np.ndarray, seconds: np.ndarray) -> Line:
@@ -49,7 +43,7 @@ def _fitted(x: np.ndarray, seconds: np.ndarray) -> Line:
     for _ in range(5):  # relative to what was measured, points that are too low by chance would count too much
         intercept, slope = _least_squares(np.ones((1, len(x))), x / scale, seconds / scale, 1 / scale)[0]
         scale = np.maximum(intercept + slope * x, seconds.min() / 2)
-    return Line(float(intercept), float(slope), _least_squares(chosen, x / scale, seconds / scale, 1 / scale))
+    return Line(float(intercept), float(slope), _least_squares(chosen, x / scale, seconds / scale, 1 / scale), len(x))
 
 
 def _least_squares(times: np.ndarray, rise: np.ndarray, target: np.ndarray, one: np.ndarray) -> np.ndarray:
@@ -81,17 +75,17 @@ class AlphaBeta:
     line: Line
 
     @property
-    def alpha(self) -> Between:
+    def alpha(self) -> Interval:
         """Seconds until a message of no bytes is there."""
         return self.line.of(lambda intercept, slope: intercept)
 
     @property
-    def beta(self) -> Between:
+    def beta(self) -> Interval:
         """Bytes a second."""
         slope = self.line.of(lambda intercept, slope: slope)
-        return Between(1 / slope.estimate, 1 / slope.high, 1 / slope.low)
+        return Interval(1 / slope.mean, 1 / slope.high, 1 / slope.low, slope.n)
 
-    def seconds(self, size: float) -> Between:
+    def seconds(self, size: float) -> Interval:
         """Return how long a message of `size` bytes takes."""
         return self.line.of(lambda intercept, slope: intercept + slope * size)
 
@@ -118,17 +112,18 @@ class Amdahl:
     line: Line
 
     @property
-    def serial(self) -> Between:
+    def serial(self) -> Interval:
         """The share of one worker's time, 0 to 1, that stays however many workers there are."""
         return self.line.of(lambda intercept, slope: np.clip(intercept / (intercept + slope), 0, 1))
 
     @property
-    def ceiling(self) -> Between:
+    def ceiling(self) -> Interval:
         """How many times as fast it can become at most; infinite where nothing is serial."""
         found = self.serial
-        return Between(*(1 / share if share > 0 else float("inf") for share in (found.estimate, found.high, found.low)))
+        once, least, most = (1 / share if share > 0 else float("inf") for share in (found.mean, found.high, found.low))
+        return Interval(once, least, most, found.n)
 
-    def speedup(self, workers: float) -> Between:
+    def speedup(self, workers: float) -> Interval:
         """Return how many times as fast so many workers are as one."""
         return self.line.of(
             lambda intercept, slope: (np.maximum(intercept, 0) + slope) / (np.maximum(intercept, 0) + slope / workers)

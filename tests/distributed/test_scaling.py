@@ -16,16 +16,16 @@ def blurred(seconds: np.ndarray, seed: int, by: float = 0.1) -> np.ndarray:
 
 def test_exact_points_give_alpha_and_beta_exactly() -> None:
     found = scaling.alpha_beta(SIZES, 5e-5 + SIZES / 2e9)
-    assert found.alpha.estimate == pytest.approx(5e-5) and found.beta.estimate == pytest.approx(2e9)
+    assert found.alpha.mean == pytest.approx(5e-5) and found.beta.mean == pytest.approx(2e9)
     assert found.alpha.low == pytest.approx(found.alpha.high) and found.beta.low == pytest.approx(found.beta.high)
-    assert found.seconds(4e7).estimate == pytest.approx(5e-5 + 0.02)
+    assert found.seconds(4e7).mean == pytest.approx(5e-5 + 0.02)
 
 
 def test_exact_points_give_amdahls_law_exactly() -> None:
     law = scaling.amdahl(WORKERS, 3 * (0.2 + 0.8 / WORKERS))
-    assert law.serial.estimate == pytest.approx(0.2) and law.ceiling.estimate == pytest.approx(5)
-    assert law.speedup(1).estimate == 1
-    assert law.speedup(8).estimate == pytest.approx(1 / (0.2 + 0.8 / 8))
+    assert law.serial.mean == pytest.approx(0.2) and law.ceiling.mean == pytest.approx(5)
+    assert law.speedup(1).mean == 1
+    assert law.speedup(8).mean == pytest.approx(1 / (0.2 + 0.8 / 8))
 
 
 def test_the_line_is_that_of_least_squares_relative_to_it() -> None:
