@@ -10,6 +10,7 @@ from torch import Tensor
 HEADER_BYTES = 256  # of every message, on top of its payload; not counted as traffic
 PACKET_BYTES = 4096  # what is sent first: the header, and behind it a payload that fits in, which saves a second trip
 ROOM = PACKET_BYTES - HEADER_BYTES
+TAG = 7_310  # keeps a channel's messages apart from a learner's own send and recv
 _MAX_DIMENSIONS = 8
 _FIXED = struct.Struct("<BBBBBxxx8q")  # lengths of kind, sender and receiver; dtype; dimensions; shape
 _TEXT_BYTES = HEADER_BYTES - _FIXED.size

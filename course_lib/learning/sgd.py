@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from math import ceil
 
 import torch
@@ -30,27 +31,32 @@ class FlatModel:
         self._recorded: dict[torch.Size, Recording | None] = {}
 
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-        """Return the gradient of the mean cross-entropy over the batch, one tensor a parameter."""
-        loss = functional.cross_entropy(self.module(x), y)
-        return torch.autograd.grad(loss, self.parameters, materialize_grads=True)
+        """Return the gradient of the mean cross-entropy over the batch `x: (b, *shape)`, `y: (b,)`, one tensor a parameter.
 
-    def step(self, x: Tensor, y: Tensor, learning_rate: float) -> None:
-        """Take one SGD step on the batch `x: (b, *shape)`, `y: (b,)`."""
+        Where batches of a shape come again and again, it is recorded once and repeated, the same to the bit.
+        """
         recorded = self._recorded.get(x.shape)
         if recorded is not None and not recorded.is_due():
             with torch.inference_mode():
-                torch._foreach_add_(self._views, recorded.repeat(x, y, *self._views), alpha=-learning_rate)
-            return
+                return recorded.repeat(x, y, *self._views)
         self._steps[x.shape] += 1
         if recorded is not None:
-            gradient, proved = recorded.prove(self.module, self._views, x, y, self.gradient)
+            gradient, proved = recorded.prove(self.module, self._views, x, y, self._by_autograd)
             self._recorded[x.shape] = recorded if proved else None
         elif self._steps[x.shape] == _RECORD_AFTER:
             gradient, repeat = record_gradient(self.module, self.parameters, x, y)
             self._recorded[x.shape] = Recording(repeat) if repeat else None
         else:
-            gradient = self.gradient(x, y)
-        torch._foreach_add_(self._views, gradient, alpha=-learning_rate)
+            gradient = self._by_autograd(x, y)
+        return gradient
+
+    def step(self, x: Tensor, y: Tensor, learning_rate: float) -> None:
+        """Take one SGD step on the batch."""
+        torch._foreach_add_(self._views, self.gradient(x, y), alpha=-learning_rate)
+
+    def _by_autograd(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        loss = functional.cross_entropy(self.module(x), y)
+        return torch.autograd.grad(loss, self.parameters, materialize_grads=True)
 
 
 def steps_an_epoch(examples: int, batch_size: int | None) -> int:
@@ -74,11 +80,16 @@ def batches(
     while step < last:
         epoch, start = divmod(step, per_epoch)
         stop = min(per_epoch, start + last - step)
-        order = torch.randperm(len(y), generator=keys.generator(*key, epoch))[start * batch_size : stop * batch_size]
+        order = _order(len(y), (*key, epoch))[start * batch_size : stop * batch_size]
         # One gather an epoch; the batches are then slices of it, which cost nothing.
         epoch_x, epoch_y = x.index_select(0, order), y.index_select(0, order)
         yield from zip(epoch_x.split(batch_size), epoch_y.split(batch_size), strict=True)
         step += stop - start
+
+
+@lru_cache(maxsize=64)  # who takes one step a round would draw the order of a whole epoch for each
+def _order(examples: int, key: tuple[int | str, ...]) -> Tensor:
+    return torch.randperm(examples, generator=keys.generator(*key))
 
 
 def epoch(

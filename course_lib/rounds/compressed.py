@@ -12,7 +12,8 @@ from course_lib.cluster.traffic import Expected
 from course_lib.compression import AddsUp, Compression, Sign
 from course_lib.federated.packing import coins
 from course_lib.learning import keys
-from course_lib.rounds.exchange import DivergedError, Train, Wire, all_reduce_mean, finish, is_finite
+from course_lib.rounds.all_reduce import all_reduce_mean
+from course_lib.rounds.exchange import DivergedError, Train, Wire, finish, is_finite
 from course_lib.rounds.participants import Participants
 
 # Messages from worker i to worker j.

@@ -6,17 +6,19 @@ therefore the same on any number of processes, and sums are taken in participant
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.aggregation import RunningMean
 from course_lib.cluster.traffic import Channel, Expected, Handle, Recorder
 from course_lib.federated.fleet import Attendance
 from course_lib.federated.pipeline import is_like
+
+if TYPE_CHECKING:
+    from course_lib.rounds.all_reduce import Lanes
 
 SERVER = "server"
 
@@ -54,13 +56,17 @@ class DivergedError(ArithmeticError):
 
 @dataclass
 class Wire:
-    """This process's end of the exchange: `hosts[k]` is the process that hosts participant k; process 0 is the server."""
+    """This process's end of the exchange: `hosts[k]` is the process that hosts participant k; process 0 is the server.
+
+    `lanes`: what an all-reduce has opened for the vectors of one kind and length.
+    """
 
     recorder: Recorder
     channel: Channel | None
     rank: int
     hosts: Sequence[int]
     label: str
+    lanes: dict[tuple[str, int], "Lanes"] = field(default_factory=dict)
 
     def name(self, participant: int) -> str:
         """Return how records call a participant: "client 7" or "worker 7"."""
@@ -203,46 +209,6 @@ def _sound(message: Any, blank: Tensor) -> tuple[Tensor, str]:
 def is_finite(vector: Tensor) -> bool:
     """Return whether no value is NaN or infinite; a sum tells most often, much faster than a look at each value."""
     return bool(vector.sum().isfinite()) or bool(torch.isfinite(vector).all())
-
-
-def all_reduce_mean(wire: Wire, theta: Tensor, weights: Sequence[float], kind: str, train: Train) -> Tensor:
-    """Return the weighted mean `(d,)` of every worker's message, on every process.
-
-    `train(worker, theta)` returns a hosted worker's message `(d,)`. Worker j collects and averages slice j of all messages,
-    then sends the result to everybody: a reduce-scatter and an all-gather with the ring's number of bytes, 2 (n - 1) / n x
-    d values a worker, but summed in worker order. Raises DivergedError for a result that is not finite.
-    """
-    workers = range(len(wire.hosts))
-    own, remote = wire.hosted(), [worker for worker in workers if wire.hosts[worker] != wire.rank]
-    size = theta.numel()
-    slices = [slice(size * j // len(workers), size * (j + 1) // len(workers)) for j in workers]
-    # Between two processes, messages arrive in the order in which they were sent: by receiving worker, then by sending one.
-    parts = {(i, j): wire.expect(wire.hosts[i], kind, theta[slices[j]]) for j in own for i in remote}
-    results = {(i, j): wire.expect(wire.hosts[j], f"mean {kind}", theta[slices[j]]) for i in own for j in remote}
-
-    messages = {worker: train(worker, theta) for worker in own}
-    pending: list[Handle | None] = []
-    for j in workers:
-        for i in (i for i in own if i != j):
-            pending.append(wire.post(messages[i][slices[j]], wire.hosts[j], kind, wire.name(i), wire.name(j)))
-    pieces: dict[int, Tensor] = {}
-    for j in own:
-        total = RunningMean()
-        for i in workers:
-            total.add(messages[i][slices[j]] if i in messages else parts[i, j].wait(), weights[i])
-        pieces[j] = total.mean()
-    for i in workers:
-        for j in (j for j in own if j != i):
-            pending.append(wire.post(pieces[j], wire.hosts[i], f"mean {kind}", wire.name(j), wire.name(i)))
-    for (_, j), result in results.items():  # every hosted worker gets its own copy
-        pieces[j] = result.wait()
-    finish(pending)
-    mean = torch.cat([pieces[j] for j in workers])
-    if not is_finite(mean):
-        raise DivergedError(
-            f"the mean {kind} holds NaN or infinity in round {wire.recorder.round}: lower the learning rate"
-        )
-    return mean
 
 
 def finish(pending: list[Handle | None]) -> None:

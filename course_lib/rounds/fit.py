@@ -124,9 +124,14 @@ def fit(
         if test is not None and local_tests is not None:
             given[hosts[client]].local_tests[client] = test.subset(local_tests[client])
 
+    shown: int | None = None
+
     def show(_rank: int, done: int) -> None:
+        nonlocal shown
         if progress is not None:
-            progress(done, len(attendance))
+            for number in range(done if shown is None else shown + 1, done + 1):  # quick rounds come several at a time
+                progress(number, len(attendance))
+        shown = done
 
     if world > 1:
         logs = cluster.network.from_all(work(job, given[rank], lambda done: show(rank, done)))

@@ -16,6 +16,7 @@ from course_lib.cluster.traffic import Channel, Recorder
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
 from course_lib.learning import evaluation, keys, sgd
+from course_lib.rounds.all_reduce import all_reduce_mean
 from course_lib.rounds.compressed import packed_mean
 from course_lib.rounds.exchange import (
     NOT_FINITE,
@@ -23,7 +24,6 @@ from course_lib.rounds.exchange import (
     Answers,
     Collected,
     Wire,
-    all_reduce_mean,
     diverged,
     finish,
     through_server,
@@ -36,6 +36,8 @@ from course_lib.rounds.preparation import Job, local_steps
 from course_lib.rounds.resuming import Keeper, Progress, read
 from course_lib.rounds.run import WorkerLog
 from course_lib.rounds.step import step, weights
+
+_QUIET = 0.02  # seconds from one report to the next
 
 
 @dataclass
@@ -76,6 +78,7 @@ class _Process:
         channel = Channel(self.recorder) if world > 1 else None
         self.wire = Wire(self.recorder, channel, rank, job.hosts, "client" if job.plan.data == "stays" else "worker")
         self.world, self.is_server = world, rank == 0
+        self._reported = -_QUIET
         self.participants = Participants(job, self.model, self.recorder)
         self.pipeline = self.participants.pipeline
         self.server_states = self.pipeline.server_start(self.model.theta)
@@ -107,9 +110,8 @@ class _Process:
                 break
             theta = self._round(theta, round_index, now)
             reached = self.is_server and self.judge.look(theta, round_index + 1, started)
-            if self.is_server:
-                self.report(round_index + 1)
             over = self._agree_to_stop(reached)
+            self._report(round_index + 1, last=over or round_index + 1 == len(self.job.attendance))
             seconds = time.perf_counter() - started
             self._save(Progress(round_index + 1, theta, self.server_states, self.last, seconds, over))
             if over:
@@ -132,6 +134,13 @@ class _Process:
         """Keep a checkpoint where it is time to."""
         if self.keeper is not None and self.keeper.is_time(now, len(self.job.attendance)):
             self.keeper.save(now, alone=self.plan.exchange == "none" and now.done > 0)
+
+    def _report(self, done: int, *, last: bool) -> None:
+        """Let the server say how many rounds are done, but not so often that listening takes time from quick rounds."""
+        now = time.perf_counter()
+        if self.is_server and (last or now - self._reported >= _QUIET):
+            self._reported = now
+            self.report(done)
 
     def _round(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
         """Return the weights `(d,)` after one round; on a process that only hosts clients they are not known."""
