@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from course_lib.cluster.lanes import InLane, OutLane, part_length
 from course_lib.cluster.traffic import Channel
 
 
@@ -20,20 +21,35 @@ def ring_all_reduce(channel: Channel, tensor: Tensor, kind: str = "all-reduce") 
     if not tensor.is_contiguous():
         raise ValueError("ring_all_reduce changes the tensor in place, in slices: pass a contiguous one")
     _check_room(tensor, n)
-    chunks = list(tensor.view(-1).tensor_split(n))
+    chunks = tensor.view(-1).tensor_split(n)
+    steps = 2 * (n - 1)
 
-    # Once round the ring, adding: chunk `rank + 1` ends up complete here.
-    for step in range(n - 1):
-        outgoing, incoming = (rank - step) % n, (rank - step - 1) % n
-        handle = channel.isend(chunks[outgoing], right, kind=kind)
-        chunks[incoming] += channel.recv(left, kind=kind)
-        handle.wait()
-    # Once more, copying: every complete chunk visits everybody.
-    for step in range(n - 1):
-        outgoing, incoming = (rank + 1 - step) % n, (rank - step) % n
-        handle = channel.isend(chunks[outgoing], right, kind=kind)
-        chunks[incoming].copy_(channel.recv(left, kind=kind))
-        handle.wait()
+    def to_right(step: int) -> OutLane:
+        return channel.lane_to(right, chunks[(rank - step) % n], kind=kind, number=step % 2)
+
+    def from_left(step: int) -> InLane:
+        return channel.lane_from(left, chunks[(rank - step - 1) % n], kind=kind, number=step % 2)
+
+    if steps:
+        to_right(0).send(chunks[rank])
+        from_left(0).ready()
+    for step in range(steps):
+        taken, last = chunks[(rank - step - 1) % n], step == steps - 1
+        if not last:
+            to_right(step + 1)  # opened, or the left one would wait for it in vain
+            from_left(step + 1).ready()
+        parts = taken.split(part_length(taken))
+        for number, arrived in from_left(step).parts():
+            part = parts[number]
+            # Once round the ring, adding: chunk `rank + 1` ends up complete here. Once more, copying what is complete.
+            if step < n - 1:
+                part += arrived
+            else:
+                part.copy_(arrived)
+            if not last:  # what has come of a chunk goes on at once
+                to_right(step + 1).send_part(taken, number)
+    for step in range(steps)[-2:]:
+        to_right(step).wait()
 
 
 def _check_room(tensor: Tensor, ranks: int) -> None:

@@ -84,6 +84,8 @@ class Channel:
         self.recorder, self.group = recorder, group
         self.rank, self.world = group.rank(), group.size()
         self._downwards: dist.ProcessGroup | None = None
+        self._to: dict[tuple[object, ...], OutLane] = {}
+        self._from: dict[tuple[object, ...], InLane] = {}
         self._packet = torch.empty(PACKET_BYTES, dtype=torch.uint8)
         self._packet_bytes = self._packet.numpy()
 
@@ -154,6 +156,20 @@ class Channel:
         """Open this end of the lane that rank `source` opens next, once that has been done."""
         self._check(source, "receive from")
         return InLane(self, source, like, kind)
+
+    def lane_to(self, to: int, like: Tensor, *, kind: str, number: int = 0) -> OutLane:
+        """Return a lane that stays: the one that an earlier call for such messages opened, or a new one. `number` tells several apart."""
+        key = (to, kind, number, like.shape, like.dtype)
+        if key not in self._to:
+            self._to[key] = self.open_out(to, like, kind=kind)
+        return self._to[key]
+
+    def lane_from(self, source: int, like: Tensor, *, kind: str, number: int = 0) -> InLane:
+        """Return this end of the lane that rank `source` gets from `lane_to`."""
+        key = (source, kind, number, like.shape, like.dtype)
+        if key not in self._from:
+            self._from[key] = self.open_in(source, like, kind=kind)
+        return self._from[key]
 
     def connection(self, sender: int, receiver: int) -> "dist.ProcessGroup":
         """Return the group through which lanes from `sender` to `receiver` go: upwards this one's, downwards a second one's.

@@ -136,9 +136,9 @@ class _Process:
             self.keeper.save(now, alone=self.plan.exchange == "none" and now.done > 0)
 
     def _report(self, done: int, *, last: bool) -> None:
-        """Let the server say how many rounds are done, but not so often that listening takes time from quick rounds."""
+        """Let the server say how many rounds are done, but not so often that another process's listening slows quick rounds."""
         now = time.perf_counter()
-        if self.is_server and (last or now - self._reported >= _QUIET):
+        if self.is_server and (last or self.world == 1 or now - self._reported >= _QUIET):
             self._reported = now
             self.report(done)
 

@@ -1,6 +1,6 @@
 """The collectives step by step, with threads for ranks and queues for wires: milliseconds, so `make check` has them too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 from typing import Any, cast
@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from course_lib.cluster import lanes
 from course_lib.cluster.collectives import broadcast, gather, ring_all_reduce, sum_in_order
 from course_lib.cluster.traffic import Channel
 
@@ -35,6 +36,36 @@ class Line:
     def recv(self, source: int, *, kind: str) -> Tensor:
         return self.wires[source, self.rank].get(timeout=30)
 
+    def lane_to(self, to: int, like: Tensor, *, kind: str, number: int) -> "LaneTo":
+        return LaneTo(self, to)
+
+    def lane_from(self, source: int, like: Tensor, *, kind: str, number: int) -> "LaneFrom":
+        return LaneFrom(self, source, like)
+
+
+class LaneTo(Sent):
+    def __init__(self, line: Line, to: int) -> None:
+        self.line, self.to = line, to
+
+    def send(self, tensor: Tensor) -> None:
+        for number in range(len(tensor.split(lanes.part_length(tensor)))):
+            self.send_part(tensor, number)
+
+    def send_part(self, tensor: Tensor, number: int) -> None:
+        self.line.send(tensor.split(lanes.part_length(tensor))[number], self.to, kind="part")
+
+
+class LaneFrom:
+    def __init__(self, line: Line, source: int, like: Tensor) -> None:
+        self.line, self.source, self.like = line, source, like
+
+    def ready(self) -> None:
+        """Queues keep everything."""
+
+    def parts(self) -> Iterator[tuple[int, Tensor]]:
+        for number, _ in enumerate(self.like.split(lanes.part_length(self.like))):
+            yield number, self.line.recv(self.source, kind="part")
+
 
 def alone(function: Callable[..., Any], *parts: Any) -> Any:
     """Call a collective in a group of two, of which the other never comes: what is refused is refused before a send."""
@@ -50,7 +81,11 @@ def on_all(world: int, act: Callable[[Channel], Any]) -> list[Any]:
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [1, 12, 25])
-def test_the_ring_gives_everybody_the_sum(world: int, size: int) -> None:
+@pytest.mark.parametrize("part_bytes", [8, 24, 1 << 22])
+def test_the_ring_gives_everybody_the_sum_in_however_many_parts_its_chunks_travel(
+    world: int, size: int, part_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "_PART_BYTES", part_bytes)
     rows = torch.randint(-9, 9, (world, size), generator=torch.Generator().manual_seed(0)).double()
 
     def act(channel: Channel) -> tuple[Tensor, int]:

@@ -23,7 +23,7 @@ def both_ways(channel: Channel, like: Tensor, kind: str = "gradient") -> tuple[O
 
 @pytest.mark.parametrize("like", [
     torch.zeros(3), torch.tensor(1.0), torch.zeros(0), torch.zeros(2, 3, 0), torch.zeros(5, dtype=torch.bool),
-    torch.zeros(3, dtype=torch.bfloat16), torch.zeros(3, dtype=torch.complex128), torch.zeros(1_000_003),
+    torch.zeros(3, dtype=torch.bfloat16), torch.zeros(3, dtype=torch.complex128), torch.zeros(1_500_003),
 ])  # fmt: skip
 def test_what_leaves_arrives_both_ways_at_once_and_the_sender_may_go_on_with_its_tensor(like: Tensor) -> None:
     def swap(like: Tensor) -> list[bool]:
@@ -168,3 +168,23 @@ def test_what_a_lane_connects_goes_with_its_group() -> None:
 
     counts = [cluster.launch(connections) for _ in range(3)]
     assert counts[0] == counts[1] == counts[2]
+
+
+def test_a_long_message_can_be_worked_on_part_by_part_and_counts_once() -> None:
+    def parts() -> tuple[list[float], list[int]]:
+        channel = Channel(recorder := Recorder(keep_payloads=True))
+        like = torch.zeros(2, 1_500_000)
+        out, into = both_ways(channel, like)
+        into.ready()
+        sent, got = torch.ones(2, 1_500_000), []
+        for number in range(3):
+            out.send_part(sent, number)
+            sent.view(-1)[: (number + 1) * (1 << 20)] = 5  # what has left may change
+        for number, part in into.parts():
+            got += [float(number), len(part), float(part.sum())]
+        out.wait()
+        return got, [message.bytes for message in recorder.messages]
+
+    whole, rest = 1 << 20, 3_000_000 - 2 * (1 << 20)
+    expected = [0, whole, whole, 1, whole, whole, 2, rest, rest]
+    assert cluster.launch(parts) == [(expected, [12_000_000] * 2)] * 2
