@@ -47,7 +47,7 @@ class Quantise(Compression):
     def unpack(self, packed: Tensor, values: int) -> Tensor:
         if self.bits == 8:
             return packed[4:].view(torch.int8) * packed[:4].clone().view(torch.float32)
-        low, high = packed[:8].clone().view(torch.float32)
+        low, high = packed[:8].clone().view(torch.float32).unbind()
         return torch.where(packing.from_bytes(packed[8:], values), high, low)
 
     def _in_eight_bits(self, vector: Tensor) -> Tensor:

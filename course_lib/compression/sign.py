@@ -34,9 +34,9 @@ class Sign(Compression):
         return bits.to_bytes(torch.cat([up, broken])), None
 
     def unpack(self, packed: Tensor, values: int) -> Tensor:
-        *_, broken = flags = bits.from_bytes(packed, values + 1)
+        flags = bits.from_bytes(packed, values + 1)
         signs = torch.where(flags[:values], self.scale, -self.scale)
-        return torch.full_like(signs, float("nan")) if broken else signs
+        return torch.full_like(signs, float("nan")) if flags[values] else signs
 
     def vote(self, tally: Tensor, coins: Tensor) -> Tensor:
         """Return where the majority points `(values,)`, from the sum or mean of everybody's signs; `coins`: truth values that
