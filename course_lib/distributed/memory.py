@@ -20,11 +20,12 @@ class TensorMemory(TorchDispatchMode):
     `held()` names the tensors that were there before, or are made later and deserve a name; all others are REST.
     `peak`: the bytes by name when there were most in all; a storage counts once, with its size at that moment. Temporary
     memory inside an operation, and what Python and the allocator need besides, are not counted: see `psutil` for these.
+    With a `limit` in bytes, MemoryError is raised when more live.
     """
 
-    def __init__(self, held: Callable[[], Mapping[str, Sequence[Tensor]]]) -> None:
+    def __init__(self, held: Callable[[], Mapping[str, Sequence[Tensor]]], limit: float = float("inf")) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.held, self.peak = held, dict[str, int]()
+        self.held, self.limit, self.peak = held, limit, dict[str, int]()
         self._living: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __enter__(self) -> Self:
@@ -54,7 +55,10 @@ class TensorMemory(TorchDispatchMode):
 
     def _look(self) -> None:
         living = {key: storage.nbytes() for key, ref in list(self._living.items()) if (storage := ref()) is not None}
-        if sum(living.values()) <= sum(self.peak.values()):
+        total = sum(living.values())
+        if total > self.limit:
+            raise MemoryError(f"can't allocate memory: tensors of {total:,} bytes, where {self.limit:,} are allowed")
+        if total <= sum(self.peak.values()):
             return
         self.peak = {
             name: sum(living.pop(tensor.untyped_storage()._cdata, 0) for tensor in tensors)
@@ -65,15 +69,16 @@ class TensorMemory(TorchDispatchMode):
 
 @contextmanager
 def budget(size: int) -> Iterator[None]:
-    """Let this process take `size` bytes more than it holds now, and no more: torch then raises RuntimeError.
+    """Let this process take `size` bytes more than it holds now, and no more, until the block ends.
 
-    The operating system enforces it (RLIMIT_DATA), and it ends with the block. Raises NotImplementedError where it does
-    not: only Linux counts all of a process's own memory.
+    On Linux the operating system enforces it (RLIMIT_DATA, all memory of the process's own), and torch raises RuntimeError.
+    Elsewhere no such limit works: there the bytes of new tensors are counted, and MemoryError is raised. Both say "can't
+    allocate memory".
     """
     if not sys.platform.startswith("linux"):
-        raise NotImplementedError(
-            f"{sys.platform} enforces no limit on memory: compare the peak of TensorMemory with it"
-        )
+        with TensorMemory(dict, limit=size):
+            yield
+        return
     import resource
 
     with open("/proc/self/statm") as statm:

@@ -62,7 +62,13 @@ def test_a_budget_stops_what_exceeds_it_and_ends_with_its_block() -> None:
     assert "allocate memory" in cluster.launch(takes, 200, workers=1, joined=False)[0]
 
 
-@pytest.mark.skipif(sys.platform.startswith("linux"), reason="Linux enforces it")
-def test_where_nobody_enforces_a_budget_it_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="TensorMemory"), budget(1):
-        pass
+def test_where_the_system_enforces_nothing_tensors_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with budget(3 * 1024):
+        kept = torch.ones(2 * KB)
+        torch.ones(KB)
+        with pytest.raises(MemoryError, match="can't allocate memory: tensors of 4,096 bytes, where 3,072 are allowed"):
+            torch.ones(2 * KB)
+        with pytest.raises(MemoryError):  # and again
+            torch.ones(2 * KB)
+    assert len(torch.cat([kept, torch.ones(4 * KB)])) == 6 * KB
