@@ -9,13 +9,13 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 REST = "activations and the rest"
 
 
 class TensorMemory(TorchDispatchMode):
-    """Counts the bytes of all tensors that live while it is entered, after every operation of torch.
+    """Counts the bytes of all tensors that live while it is entered, whenever an operation of torch has made one.
 
     `held()` names the tensors that were there before, or are made later and deserve a name; all others are REST.
     `peak`: the bytes by name when there were most in all; a storage counts once, with its size at that moment. Temporary
@@ -38,33 +38,46 @@ class TensorMemory(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        for each in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(each, Tensor):
-                self._note(each)
-        self._look()
+        made = result if isinstance(result, tuple | list) else (result,)
+        new = [self._note(each) for each in made if isinstance(each, Tensor)]
+        if any(new):
+            self._look()
         return result
 
-    def _note(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key not in self._living:
-            self._living[key] = weakref.ref(storage, partial(self._forget, key))
+    def _note(self, tensor: Tensor) -> bool:
+        """Remember a tensor's memory; return whether it is new: a view's is not."""
+        found = False
+        for storage in _storages(tensor):
+            key = storage._cdata
+            if key not in self._living:
+                self._living[key] = weakref.ref(storage, partial(self._forget, key))
+                found = True
+        return found
 
     def _forget(self, key: int, gone: "weakref.ref[torch.UntypedStorage]") -> None:
         self._living.pop(key, None)  # its address may soon be another's
 
     def _look(self) -> None:
-        living = {key: storage.nbytes() for key, ref in list(self._living.items()) if (storage := ref()) is not None}
-        total = sum(living.values())
+        storages = [storage for ref in list(self._living.values()) if (storage := ref()) is not None]
+        total = sum([storage.nbytes() for storage in storages])
         if total > self.limit:
             raise MemoryError(f"can't allocate memory: tensors of {total:,} bytes, where {self.limit:,} are allowed")
         if total <= sum(self.peak.values()):
             return
+        living = {storage._cdata: storage.nbytes() for storage in storages}
         self.peak = {
-            name: sum(living.pop(tensor.untyped_storage()._cdata, 0) for tensor in tensors)
+            name: sum(living.pop(storage._cdata, 0) for tensor in tensors for storage in _storages(tensor))
             for name, tensors in self.held().items()
         }
         self.peak[REST] = sum(living.values())
+
+
+def _storages(tensor: Tensor) -> list[torch.UntypedStorage]:
+    """Return where a tensor's numbers are: for one that is made of others, such as a DTensor, in these."""
+    if is_traceable_wrapper_subclass(tensor):
+        parts = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+        return [storage for part in parts if isinstance(part, Tensor) for storage in _storages(part)]
+    return [tensor.untyped_storage()]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 arXiv 1910.02054, sections 5 and 7). `fully_shard` has torch's version.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -153,6 +154,8 @@ def fully_sharded(layers: nn.Sequential) -> nn.Module:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    # It warns of what a linear layer returns, a view, in case somebody changes that in place: here nobody does.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     for layer in layers:
         fully_shard(layer, mesh=mesh)

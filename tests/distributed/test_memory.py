@@ -47,6 +47,22 @@ def test_the_backward_pass_is_seen_with_its_gradients_and_what_it_frees() -> Non
 
 
 @pytest.mark.slow
+def test_of_a_tensor_that_is_spread_over_processes_the_own_part_counts() -> None:
+    def spread() -> dict[str, int]:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.tensor import Shard, distribute_tensor
+
+        mesh = init_device_mesh("cpu", (2,))
+        whole = distribute_tensor(torch.ones(2 * KB), mesh, [Shard(0)])
+        with TensorMemory(lambda: {"spread": [whole]}) as memory:
+            twice = whole * 2
+            del twice
+        return memory.peak
+
+    assert cluster.launch(spread, timeout=200) == [{"spread": 1024, REST: 1024}] * 2
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux enforces it")
 def test_a_budget_stops_what_exceeds_it_and_ends_with_its_block() -> None:
     def takes(megabytes: int) -> str:
