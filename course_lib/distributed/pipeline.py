@@ -84,8 +84,11 @@ class Stage:
     def step(self, x: Tensor, y: Tensor, microbatches: int, schedule: Schedule = gpipe) -> float:
         """Take one step on the batch `x: (n, ...)`, `y: (n, ...)`; return its mean loss on the last stage, 0 on others.
 
-        Only the first stage looks at `x`, only the last at `y`. Raises ValueError for more microbatches than examples, or none.
+        Only the first stage looks at `x`, only the last at `y`. Raises ValueError for more microbatches than examples, or
+        none.
         """
+        if len(x) != len(y):
+            raise ValueError(f"{len(x)} examples with targets for {len(y)}: every stage needs all of both")
         if not 1 <= microbatches <= len(x):
             raise ValueError(f"{len(x)} examples cannot be cut into {microbatches} microbatches: take 1 to {len(x)}")
         inputs, targets = x.tensor_split(microbatches), y.tensor_split(microbatches)

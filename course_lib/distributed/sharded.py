@@ -88,8 +88,12 @@ class Sharded:
         """Take one step on this worker's examples `x: (b, ...)`, `y: (b,)` or `(b, t)`; return their part of the batch's loss.
 
         `of`: how many targets the whole batch has, over all workers: every target then counts the same, however they are
-        dealt. A worker without examples takes part all the same.
+        dealt. A worker without examples takes part all the same. Raises ValueError for fewer than this worker has.
         """
+        if of < max(1, y.numel()):
+            raise ValueError(
+                f"of={of}: the whole batch cannot have fewer targets than this worker, which has {y.numel()}"
+            )
         state, kept = x, list[tuple[Tensor, Tensor]]()
         for layer in self.layers:
             layer.gather()

@@ -121,6 +121,8 @@ def test_more_microbatches_than_examples_or_none_are_refused(microbatches):
     def refused(microbatches: int) -> str:
         channel = Channel(Recorder())
         x, y = batches(1)[0]
+        with pytest.raises(ValueError, match="10 examples with targets for 9"):
+            Stage(stage_layers(model(), channel.rank, channel.world), channel).step(x, y[:9], 1)
         with pytest.raises(ValueError) as caught:
             Stage(stage_layers(model(), channel.rank, channel.world), channel).step(x, y, microbatches)
         return str(caught.value)

@@ -146,6 +146,8 @@ def test_what_cannot_be_sharded_is_refused_with_the_layer():
             with pytest.raises(ValueError) as caught:
                 Sharded(net, 3, channel)
             said.append(str(caught.value))
+        with pytest.raises(ValueError, match=r"of=1: .* which has 2"):
+            Sharded([nn.Linear(2, 2)], 1, channel).step(torch.ones(2, 2), torch.tensor([0, 1]), of=1)
         with pytest.raises(ValueError, match="stage=4"):
             Sharded([tied], 4, channel)
         return said
