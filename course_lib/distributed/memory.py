@@ -28,6 +28,10 @@ class TensorMemory(TorchDispatchMode):
         self.held, self.limit, self.peak = held, limit, dict[str, int]()
         self._living: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or torch would load its compiler, some seconds and 100 MB, only to switch it off
+
     def __enter__(self) -> Self:
         for tensors in self.held().values():
             for tensor in tensors:
