@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from course_lib.cluster.recorder import Span
 from course_lib.cluster.traffic import Channel, Handle
+from course_lib.distributed.adam import Adam
 
 
 class Piece(NamedTuple):
@@ -73,10 +74,11 @@ class Stage:
     `most_held`: the most microbatches whose activations this stage held at once.
     """
 
-    def __init__(self, layers: Iterable[nn.Module], channel: Channel, learning_rate: float = 0.003) -> None:
+    def __init__(self, layers: Iterable[nn.Module], channel: Channel, learning_rate: float = 0.001) -> None:
         self.channel, self.number, self.stages = channel, channel.rank, channel.world
         self.layers = nn.Sequential(*layers)
-        self._adam = torch.optim.Adam(self.layers.parameters(), lr=learning_rate)
+        self._weights = list(self.layers.parameters())
+        self._adam = Adam(self._weights, learning_rate)
         self._held: dict[int, tuple[Tensor, Tensor]] = {}
         self._sent: dict[Piece, Handle] = {}
         self.most_held = 0
@@ -84,8 +86,11 @@ class Stage:
     def step(self, x: Tensor, y: Tensor, microbatches: int, schedule: Schedule = gpipe) -> float:
         """Take one step on the batch `x: (n, ...)`, `y: (n, ...)`; return its mean loss on the last stage, 0 on others.
 
-        Only the first stage looks at `x`, only the last at `y`. Raises ValueError for more microbatches than examples, or none.
+        Only the first stage looks at `x`, only the last at `y`. Raises ValueError for more microbatches than examples, or
+        none.
         """
+        if len(x) != len(y):
+            raise ValueError(f"{len(x)} examples with targets for {len(y)}: every stage needs all of both")
         if not 1 <= microbatches <= len(x):
             raise ValueError(f"{len(x)} examples cannot be cut into {microbatches} microbatches: take 1 to {len(x)}")
         inputs, targets = x.tensor_split(microbatches), y.tensor_split(microbatches)
@@ -101,7 +106,9 @@ class Stage:
         for handle in self._sent.values():
             handle.wait()
         self._sent.clear()
-        self._adam.step()
+        self._adam.step(
+            [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in self._weights]
+        )
         return loss
 
     def _forward(self, piece: Piece, x: Tensor) -> None:
@@ -125,7 +132,8 @@ class Stage:
             if gradient is None:
                 out = functional.cross_entropy(out.flatten(0, -2), y.flatten(), reduction="sum") / of
                 loss = out.item()
-            out.backward(gradient)
+            if out.requires_grad:  # a first stage may have nothing to train
+                out.backward(gradient)
         if self.number > 0:
             assert x.grad is not None
             self._sent[piece] = self.channel.isend(x.grad, self.number - 1, kind="gradients")

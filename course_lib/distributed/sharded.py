@@ -2,6 +2,7 @@
 arXiv 1910.02054, sections 5 and 7). `fully_shard` has torch's version.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from course_lib.cluster.traffic import Channel
+from course_lib.distributed.adam import Adam
 from course_lib.distributed.halves import all_gather, padded, reduce_scatter
 
 STAGES = {0: "nothing", 1: "optimiser state", 2: "optimiser state and gradients", 3: "all three"}
@@ -70,7 +72,7 @@ class Sharded:
     no worker ever holds them all. Raises ValueError for what cannot be sharded.
     """
 
-    def __init__(self, layers: Iterable[nn.Module], stage: int, channel: Channel, learning_rate: float = 0.003) -> None:
+    def __init__(self, layers: Iterable[nn.Module], stage: int, channel: Channel, learning_rate: float = 0.001) -> None:
         if stage not in STAGES:
             raise ValueError(f"stage={stage!r}: ZeRO has the stages 1 to 3, and 0 is without")
         self.stage, self.channel, self.layers = stage, channel, list[Layer]()
@@ -80,15 +82,18 @@ class Sharded:
             self.layers.append(Layer(module, channel, stage))
         if not seen:
             raise ValueError("the layers have no weights to train: give at least one of them parameters")
-        self._shards = [nn.Parameter(layer.own) for layer in self.layers]
-        self._adam = torch.optim.Adam(self._shards, lr=learning_rate)
+        self._adam = Adam([layer.own for layer in self.layers], learning_rate)
 
     def step(self, x: Tensor, y: Tensor, of: int) -> float:
         """Take one step on this worker's examples `x: (b, ...)`, `y: (b,)` or `(b, t)`; return their part of the batch's loss.
 
         `of`: how many targets the whole batch has, over all workers: every target then counts the same, however they are
-        dealt. A worker without examples takes part all the same.
+        dealt. A worker without examples takes part all the same. Raises ValueError for fewer than this worker has.
         """
+        if of < max(1, y.numel()):
+            raise ValueError(
+                f"of={of}: the whole batch cannot have fewer targets than this worker, which has {y.numel()}"
+            )
         state, kept = x, list[tuple[Tensor, Tensor]]()
         for layer in self.layers:
             layer.gather()
@@ -117,11 +122,9 @@ class Sharded:
         if self.stage < 2:
             for layer in self.layers:
                 layer.reduce()
-        for shard, layer in zip(self._shards, self.layers, strict=True):
-            shard.grad = layer.gradient
-        self._adam.step()
-        for shard, layer in zip(self._shards, self.layers, strict=True):
-            shard.grad, layer.gradient = None, torch.empty(0)
+        self._adam.step([layer.gradient for layer in self.layers])
+        for layer in self.layers:
+            layer.gradient = torch.empty(0)
             if self.stage in (1, 2):
                 all_gather(self.channel, layer.flat, "weights")
 
@@ -136,11 +139,10 @@ class Sharded:
 
     def held(self) -> dict[str, list[Tensor]]:
         """Return the tensors that this worker holds for training, by what they are: see `memory.TensorMemory`."""
-        states = [value for state in self._adam.state.values() for value in state.values()]
         return {
             "weights": [tensor for layer in self.layers for tensor in (layer.flat, layer.own)],
             "gradients": [layer.gradient for layer in self.layers],
-            "Adam state": states,
+            "Adam state": self._adam.means + self._adam.squares,
         }
 
 
@@ -153,6 +155,8 @@ def fully_sharded(layers: nn.Sequential) -> nn.Module:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    # It warns of what a linear layer returns, a view, in case somebody changes that in place: here nobody does.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     for layer in layers:
         fully_shard(layer, mesh=mesh)

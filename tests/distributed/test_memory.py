@@ -47,6 +47,22 @@ def test_the_backward_pass_is_seen_with_its_gradients_and_what_it_frees() -> Non
 
 
 @pytest.mark.slow
+def test_of_a_tensor_that_is_spread_over_processes_the_own_part_counts() -> None:
+    def spread() -> dict[str, int]:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.tensor import Shard, distribute_tensor
+
+        mesh = init_device_mesh("cpu", (2,))
+        whole = distribute_tensor(torch.ones(2 * KB), mesh, [Shard(0)])
+        with TensorMemory(lambda: {"spread": [whole]}) as memory:
+            twice = whole * 2
+            del twice
+        return memory.peak
+
+    assert cluster.launch(spread, timeout=200) == [{"spread": 1024, REST: 1024}] * 2
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux enforces it")
 def test_a_budget_stops_what_exceeds_it_and_ends_with_its_block() -> None:
     def takes(megabytes: int) -> str:
@@ -62,7 +78,13 @@ def test_a_budget_stops_what_exceeds_it_and_ends_with_its_block() -> None:
     assert "allocate memory" in cluster.launch(takes, 200, workers=1, joined=False)[0]
 
 
-@pytest.mark.skipif(sys.platform.startswith("linux"), reason="Linux enforces it")
-def test_where_nobody_enforces_a_budget_it_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="TensorMemory"), budget(1):
-        pass
+def test_where_the_system_enforces_nothing_tensors_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with budget(3 * 1024):
+        kept = torch.ones(2 * KB)
+        torch.ones(KB)
+        with pytest.raises(MemoryError, match="can't allocate memory: tensors of 4,096 bytes, where 3,072 are allowed"):
+            torch.ones(2 * KB)
+        with pytest.raises(MemoryError):  # and again
+            torch.ones(2 * KB)
+    assert len(torch.cat([kept, torch.ones(4 * KB)])) == 6 * KB

@@ -116,11 +116,27 @@ def test_fewer_layers_than_stages_are_refused():
 
 
 @pytest.mark.slow
+def test_a_stage_without_weights_hands_on_what_comes():
+    def classify() -> list[float]:
+        channel = Channel(Recorder())
+        torch.manual_seed(0)
+        net = [nn.Flatten(), nn.Tanh(), nn.Linear(4, 3)]
+        stage = Stage(stage_layers(net, channel.rank, channel.world), channel)
+        x, y = torch.ones(3, 2, 2), torch.tensor([0, 1, 1])
+        return [stage.step(x, y, 2) for _ in range(3)]
+
+    losses = cluster.launch(classify, workers=3)[-1]
+    assert losses[0] > losses[1] > losses[2] > 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("microbatches", [0, 11])
 def test_more_microbatches_than_examples_or_none_are_refused(microbatches):
     def refused(microbatches: int) -> str:
         channel = Channel(Recorder())
         x, y = batches(1)[0]
+        with pytest.raises(ValueError, match="10 examples with targets for 9"):
+            Stage(stage_layers(model(), channel.rank, channel.world), channel).step(x, y[:9], 1)
         with pytest.raises(ValueError) as caught:
             Stage(stage_layers(model(), channel.rank, channel.world), channel).step(x, y, microbatches)
         return str(caught.value)
