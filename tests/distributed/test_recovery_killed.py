@@ -217,9 +217,11 @@ def test_torchruns_agent_begins_again_where_it_was(undisturbed: Tensor, tmp_path
     script, found = tmp_path / "script.py", tmp_path / "weights.pt"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
+    root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run(
-        [*command, script, tmp_path / "checkpoints", found], check=False, capture_output=True, text=True, timeout=240
-    )
+        [*command, script, tmp_path / "checkpoints", found], check=False, capture_output=True, text=True, timeout=280,
+        env=os.environ | {"PYTHONPATH": root},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert torch.equal(torch.load(found), undisturbed)
     began = [next(line for line in done.stdout.splitlines() if line.startswith(f"attempt {n}")) for n in range(3)]

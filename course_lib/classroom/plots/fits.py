@@ -46,8 +46,6 @@ def fitted(
     if limits:
         axes.set_ylim(limits)
     axes.legend(frameon=False)
-    said = "; ".join(
-        f"at {at:g}: measured {np.mean(own):.3g}, fitted {model(at):.3g}" for at, own in measured.items()
-    )
+    said = "; ".join(f"at {at:g}: measured {np.mean(own):.3g}, fitted {model(at):.3g}" for at, own in measured.items())
     ahead = f" Extrapolated to {end:g}: {model(end):.3g}." if end > last else ""
     return Picture(made, f"{f'{title}. ' if title else ''}{y} against {x}, with 95% intervals. {said}.{ahead}")
