@@ -171,13 +171,13 @@ def test_our_launcher_begins_again_where_it_was(undisturbed: Tensor, tmp_path: P
 
     def watch(done: int, _: int) -> None:
         begun.append(done)
-        if done in (7, 15) and begun.count(done) == 1:
+        if done in (7, 14) and begun.count(done) == 1:
             kill(done % 2)
 
     said: list[str] = []
     run = recovery.restarting(lambda: fit(2, Checkpoints(tmp_path, EVERY), watch), restarts=2, tell=said.append)
     assert torch.equal(weights(run), undisturbed)
-    assert [line.split(":")[0] for line in said] == ["rank 1 died", "rank 1 died"] and said[1].endswith(
+    assert [line.split(":")[0] for line in said] == ["rank 1 died", "rank 0 died"] and said[1].endswith(
         "Restart 2 of 2."
     )
     assert begun.count(5) == 2 and begun.count(4) == 1  # after the checkpoint of round 4
@@ -202,7 +202,7 @@ if rank == 1 and attempt < 2:
     message = participants.Participants.message
 
     def fatal(self, participant, received, round_index, shares):
-        if round_index == 9 + 8 * attempt:
+        if round_index >= 9 + 8 * attempt:  # or in the next round, if none of its clients takes part in this one
             os._exit(9)
         return message(self, participant, received, round_index, shares)
 

@@ -37,8 +37,8 @@ def _check_latest_good(latest_good: Callable[[list[str], Callable[[str], bool]],
         )
     for folder, what in (([], "an empty folder"), (["round-100", "round-30"], "a folder with damaged ones only")):
         none = latest_good(folder, is_good)
-        if none is not None:
-            raise Wrong(f"For {what} there is nothing to go on from: return None, not {none!r}.")
+        if none != "":
+            raise Wrong(f"For {what} there is nothing to go on from: return an empty text, not {none!r}.")
     return "round-20: two damaged ones cost some rounds, and not the run."
 
 
@@ -47,11 +47,11 @@ q1 = Exercise(
     hints=[
         "Keep only the good ones first. Then take the one with the largest number.",
         'The number is `int(name.removeprefix("round-"))`: as text, "9" is larger than "10".',
-        "`max(good, key=..., default=None)` also knows what to do without any.",
+        '`max(good, key=..., default="")` also knows what to do without any.',
     ],
     solution=(
         "    good = [name for name in names if is_good(name)]\n"
-        '    return max(good, key=lambda name: int(name.removeprefix("round-")), default=None)'
+        '    return max(good, key=lambda name: int(name.removeprefix("round-")), default="")'
     ),
 )  # fmt: skip
 
@@ -98,7 +98,7 @@ q2 = Exercise(
 
 def _check_price_of_a_point(price_of_a_point: Callable[..., Any]) -> str:
     price_of_a_point = function(price_of_a_point)
-    for case in ((4, 2.5, 0.1, 50.0, 0.02, 0.9), (1, 10.0, 0.3, 0.0, 0.02, 0.6), (2, 1.0, 0.0, 200.0, 0.09, 0.35)):
+    for case in ((4, 2.5, 0.1, 75.0, 0.02, 0.9), (1, 10.0, 0.3, 0.0, 0.02, 0.6), (2, 1.0, 0.0, 200.0, 0.09, 0.35)):
         machines, hours, an_hour, gigabytes, a_gigabyte, accuracy = case
         rent, network, points = machines * hours * an_hour, gigabytes * a_gigabyte, 100 * (accuracy - 0.1)
         given, right = number(price_of_a_point(*case)), (rent + network) / points
@@ -118,7 +118,7 @@ def _check_price_of_a_point(price_of_a_point: Callable[..., Any]) -> str:
         raise Wrong(
             f"{said}: yours is {given:g}, " + (f"which is {found}" if found else f"but a point costs {right:.4g}.")
         )
-    return "Two dollars for 80 points above guessing are two and a half cents a point."
+    return "Two and a half dollars for 80 points above guessing: about three cents a point."
 
 
 q3 = Exercise(
