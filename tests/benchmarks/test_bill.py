@@ -36,7 +36,9 @@ def test_rates_are_the_best_for_the_worst_of_three_seeds_that_the_result_does_no
 
 def test_workers_that_share_a_batch_take_the_same_images_a_step() -> None:
     sizes = {
-        way: (plan.batch_size or 0) * workers for way, (plan, workers, _) in benchmark.WAYS.items() if "FedAvg" not in way
+        way: (plan.batch_size or 0) * workers
+        for way, (plan, workers, _) in benchmark.WAYS.items()
+        if "FedAvg" not in way
     }
     assert set(sizes.values()) == {32}
 
