@@ -3,7 +3,7 @@
 import os
 import socket
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 import torch.distributed as dist
@@ -31,8 +31,9 @@ def join(timeout: float | None = None) -> tuple[int, int]:
 
 
 def _meet(timeout: float) -> None:
+    limit = timedelta(seconds=timeout)
     try:
-        dist.init_process_group("gloo", timeout=timedelta(seconds=timeout))
+        dist.init_process_group("gloo", timeout=limit, **_fresh_store(limit))
     except RuntimeError as error:
         if not failures.is_time_out(error):
             raise
@@ -40,6 +41,24 @@ def _meet(timeout: float) -> None:
             f"not all {os.environ['WORLD_SIZE']} processes were there within timeout={timeout:g} seconds: is one stuck before "
             "it joins? If it is only slow, pass a larger timeout.", -1, "hung", original=error,
         ) from error  # fmt: skip
+
+
+def _fresh_store(limit: timedelta) -> dict[str, Any]:
+    """Return where the processes of one machine meet, by an entry that no attempt before has used; nothing for several machines.
+
+    When torchrun's agent starts the workers again, its store still holds the addresses of those that have died. Agents of several
+    machines count their restarts each for itself, so that processes would look for each other under different numbers.
+    """
+    if not _alone():
+        return {}
+    store, rank, world = next(iter(dist.rendezvous("env://", timeout=limit)))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return {"store": dist.PrefixStore(f"attempt {attempt}", store), "rank": rank, "world_size": world}
+
+
+def _alone() -> bool:
+    """Return whether one machine runs every process."""
+    return os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE")
 
 
 def from_all(value: _Value) -> list[_Value]:
@@ -60,8 +79,7 @@ def use() -> None:
     """
     if _NAME in os.environ:
         return
-    alone = os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE")
-    os.environ[_NAME] = transport.LOOPBACK_INTERFACE if alone else _towards(os.environ["MASTER_ADDR"])
+    os.environ[_NAME] = transport.LOOPBACK_INTERFACE if _alone() else _towards(os.environ["MASTER_ADDR"])
 
 
 def _towards(master: str) -> str:

@@ -192,3 +192,18 @@ def test_a_bare_figure_is_summed_up_by_its_titles_and_labels() -> None:
     picture = plots.Picture(made, "words")
     assert plots.picture(picture) is picture
     assert plots.picture((made, "other words")).summary == "other words"
+
+
+def test_a_fit_is_solid_where_it_was_measured_and_dashed_beyond_with_its_band() -> None:
+    points = {1.0: [1.0, 1.1], 2.0: [1.9, 2.1], 4.0: [4.2]}
+    shown = plots.fitted(
+        points, lambda n: learning.Interval(n, 0.9 * n, 1.1 * n, 5), "workers", "times", "Faster", upto=16
+    )
+    [axes] = shown.figure.axes
+    lines = {str(line.get_label()): line for line in axes.lines}
+    assert lines["fitted"].get_linestyle() == "-" and max(lines["fitted"].get_xdata()) <= 4
+    assert lines["extrapolated"].get_linestyle() == "--" and max(lines["extrapolated"].get_xdata()) == 16
+    assert lines["measured"].get_xdata().tolist() == [1, 1, 2, 2, 4]
+    assert len(axes.collections) == 2 and "Extrapolated to 16: 16 ± 1.6" in shown.summary
+    with pytest.raises(ValueError, match="at least one measured point"):
+        plots.fitted({}, lambda n: learning.Interval(n, n, n, 1), "x", "y")

@@ -38,7 +38,7 @@ def fit(
     clients = data.partitions.dirichlet(train.y, 6, alpha=0.5, seed=0)
     return rounds.fit(
         models.mlp((8,)), train, clients, PLAN, test=test, seed=1, workers=workers, evaluate_every=6, checkpoints=checkpoints,
-        progress=progress, timeout=30,
+        progress=progress, timeout=120,
     )  # fmt: skip
 
 
@@ -171,13 +171,13 @@ def test_our_launcher_begins_again_where_it_was(undisturbed: Tensor, tmp_path: P
 
     def watch(done: int, _: int) -> None:
         begun.append(done)
-        if done in (7, 15) and begun.count(done) == 1:
+        if done in (7, 14) and begun.count(done) == 1:
             kill(done % 2)
 
     said: list[str] = []
     run = recovery.restarting(lambda: fit(2, Checkpoints(tmp_path, EVERY), watch), restarts=2, tell=said.append)
     assert torch.equal(weights(run), undisturbed)
-    assert [line.split(":")[0] for line in said] == ["rank 1 died", "rank 1 died"] and said[1].endswith(
+    assert [line.split(":")[0] for line in said] == ["rank 1 died", "rank 0 died"] and said[1].endswith(
         "Restart 2 of 2."
     )
     assert begun.count(5) == 2 and begun.count(4) == 1  # after the checkpoint of round 4
@@ -202,7 +202,7 @@ if rank == 1 and attempt < 2:
     message = participants.Participants.message
 
     def fatal(self, participant, received, round_index, shares):
-        if round_index == 9 + 8 * attempt:
+        if round_index >= 9 + 8 * attempt:  # or in the next round, if none of its clients takes part in this one
             os._exit(9)
         return message(self, participant, received, round_index, shares)
 
@@ -213,13 +213,16 @@ if rank == 0:
 """
 
 
+@pytest.mark.timeout(900)
 def test_torchruns_agent_begins_again_where_it_was(undisturbed: Tensor, tmp_path: Path) -> None:
     script, found = tmp_path / "script.py", tmp_path / "weights.pt"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=2"]
+    root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run(
-        [*command, script, tmp_path / "checkpoints", found], check=False, capture_output=True, text=True, timeout=240
-    )
+        [*command, script, tmp_path / "checkpoints", found], check=False, capture_output=True, text=True, timeout=600,
+        env=os.environ | {"PYTHONPATH": root},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert torch.equal(torch.load(found), undisturbed)
     began = [next(line for line in done.stdout.splitlines() if line.startswith(f"attempt {n}")) for n in range(3)]
