@@ -7,7 +7,7 @@ The 1,437 training images of digits, a network of 2,410 weights, batches of 16 i
 the deal, the first weights, the batches and the order of arrivals. Each contender has its own learning rate, by `study.tune`: the worst of
 three tuning seeds, judged on a fifth of the training images, which the tuning runs do not train on.
 
-"staleness": 480 gradients one by one from 1 to 32 workers that are equally quick. "one rate": the same at the rate of one worker.
+"staleness": 480 gradients one by one from 1 to 16 workers that are equally quick. "one rate": the same at the rate of one worker.
 "aware": with staleness-aware steps. "momentum": the server steps with momentum 0.9.
 "updates", "bytes", "time": four workers, one of which is five times slower, on equal terms: 480 gradients; as many bytes as local SGD
 takes for those (it and DiLoCo merge every 10 steps); 1.5 simulated seconds. Each worker takes 100 steps a second, the slow one 20, and a
@@ -45,7 +45,7 @@ DONE = Path(tempfile.gettempdir()) / "staleness.jsonl"  # the runs of a study th
 GRID, WIDEN, TUNING_SEEDS, SEEDS = (0.1, 0.2, 0.4), 4, (100, 101, 102), tuple(range(10))
 MODEL, WEIGHTS = models.mlp((32,)), 2_410
 GRADIENTS, BATCH, RACERS, LOCAL, SECONDS = 480, 16, 4, 10, 1.5
-STALENESS = (1, 4, 16, 32)
+STALENESS = (1, 4, 8, 16)
 ONE_BY_ONE = plans.asynchronous_sgd(GRADIENTS, BATCH)
 MOMENTUM = DiLoCo(1.0, 0.9, nesterov=False)
 AWARE = ONE_BY_ONE.but(asynchronous=Asynchronous(exponent=1.0, shorten=True))

@@ -207,7 +207,7 @@ quiz = [
         ],
     ),
     Question(
-        "Training breaks after you went from 1 worker to 32 that step out of step. What do you try first?",
+        "Training breaks after you went from 1 worker to 16 that step out of step. What do you try first?",
         [
             Choice(
                 "A lower learning rate", True, "Late gradients overshoot: what was safe for fresh ones no longer is."
