@@ -56,7 +56,8 @@ class Plan:
     `asynchronous`: the server makes a step without waiting for everybody, see `distributed.asynchronous`; a round is then a step of
     the server, and `participation` the share of the clients that work at the same time. The fleet's devices say who is when done;
     without any, all take equally long and chance decides who is first.
-    `faults`: for some clients, `fault(message, round)` returns what the client sends instead of its message: anything.
+    `faults`: for some clients, `fault(message, round)` returns what the client sends instead of its message: anything. Out of step, the
+    round is the client's own count.
     Raises ValueError, naming the value, for settings that make no sense.
     """
 
