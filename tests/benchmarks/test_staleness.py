@@ -44,7 +44,7 @@ def test_the_terms_are_equal(study: dict[str, Any]) -> None:
         assert all(run["curve"][-1][0] == benchmark.GRADIENTS for run in runs["updates", name])
         assert all(benchmark.SECONDS - 0.6 < run["curve"][-1][1] <= benchmark.SECONDS for run in runs["time", name])
     local = runs["updates", "local SGD"][0]["megabytes"]
-    assert all(runs["bytes", name][0]["megabytes"] == pytest.approx(local, rel=0.05) for name in benchmark.FEW)
+    assert all(runs["bytes", name][0]["megabytes"] == pytest.approx(local, abs=0.11) for name in benchmark.FEW)
 
 
 @pytest.mark.slow

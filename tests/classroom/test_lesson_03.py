@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from course_lib import learning
 from course_lib.classroom.lessons.lesson_03 import clock, q1, q2, q3
 from course_lib.distributed.asynchronous import Asynchronous
 from course_lib.distributed.asynchronous.timelines import IN_STEP, timeline
@@ -148,8 +149,44 @@ def test_the_clocks_axes_stay_put_while_the_slow_worker_slows_down_and_its_words
     assert len(set(said.values())) == 3 and all("out of step (" in words for words in said.values())
 
 
-def test_what_the_prose_says_of_the_stored_study_is_so() -> None:
-    found = {(row["part"], row["name"]): np.mean([run["accuracy"] for run in row["runs"]]) for row in STUDY["rows"]}
-    assert found["time", "asynchronous"] > found["time", "synchronous"]
-    assert found["bytes", "synchronous"] < found["updates", "local SGD"]
-    assert not any(entry["at_edge"] for entry in STUDY["tuning"])
+def of(part: str, name: str) -> list[float]:
+    (row,) = [row for row in STUDY["rows"] if (row["part"], row["name"]) == (part, name)]
+    return [run["accuracy"] / 100 for run in row["runs"]]
+
+
+def test_what_the_prose_says_of_late_gradients_is_so() -> None:
+    alone = of("staleness", "1")
+    rates = {row["name"]: row["rate"] for row in STUDY["rows"] if row["part"] == "staleness"}
+    assert all(max(of("one rate", name)) < 0.15 for name in ("4", "8", "16"))  # chance is 0.1
+    assert 0 < np.mean(alone) - np.mean(of("staleness", "4")) < 0.02
+    assert rates["4"] == pytest.approx(rates["1"] / 4)
+    for name in ("8", "16"):
+        assert learning.compare(alone, of("staleness", name), "better", margin=0.05).outcome == "holds"
+
+
+def test_what_the_prose_says_of_remedies_is_so() -> None:
+    rates = {(row["part"], row["name"]): row["rate"] for row in STUDY["rows"]}
+    for name in ("1", "16"):
+        assert rates["momentum", name] == pytest.approx(rates["staleness", name] / 16, rel=0.01)
+    assert learning.compare(of("momentum", "1"), of("staleness", "1"), "no worse").outcome == "holds"
+    assert learning.compare(of("momentum", "16"), of("staleness", "16"), "better").outcome == "holds"
+    assert learning.compare(of("aware", "16"), of("staleness", "16"), "better").outcome == "holds"
+    for part in ("aware", "momentum"):
+        assert learning.compare(of("staleness", "1"), of(part, "16"), "better", margin=0.01).outcome == "holds"
+
+
+def test_what_the_prose_says_of_equal_terms_is_so() -> None:
+    every = of("updates", "synchronous")
+    terms = {row["name"]: row["runs"][0] for row in STUDY["rows"] if row["part"] == "updates"}
+    assert learning.compare(of("updates", "DiLoCo"), every, "no worse").outcome == "holds"
+    assert 0 < np.mean(every) - np.mean(of("updates", "local SGD")) < 0.03
+    assert sum(own < 0.9 for own in of("updates", "local SGD")) >= 3
+    for name in ("local SGD", "DiLoCo"):
+        assert terms[name]["megabytes"] == pytest.approx(terms["synchronous"]["megabytes"] / 10, rel=0.05)
+        assert np.mean(of("updates", name)) > np.mean(of("bytes", "synchronous")) + 0.2
+        assert np.mean(of("time", name)) < np.mean(of("time", "synchronous"))
+    assert (
+        learning.compare(of("time", "asynchronous"), of("time", "synchronous"), "better", margin=0.1).outcome == "holds"
+    )
+    gradients = {row["name"]: row["runs"][0]["curve"][-1][0] for row in STUDY["rows"] if row["part"] == "time"}
+    assert gradients["asynchronous"] == pytest.approx(4 * gradients["synchronous"], rel=0.1)

@@ -213,7 +213,9 @@ quiz = [
                 "A lower learning rate", True, "Late gradients overshoot: what was safe for fresh ones no longer is."
             ),
             Choice(
-                "More momentum", False, "Late gradients keep pushing in an old direction already, as momentum does."
+                "More momentum",
+                False,
+                "Momentum makes each step longer in the long run: with it, the rate has to be lower still.",
             ),
             Choice("More workers", False, "Then gradients are later still."),
         ],
