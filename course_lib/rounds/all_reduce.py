@@ -7,11 +7,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from course_lib.aggregation import RunningMean
 from course_lib.cluster.traffic import InLane, OutLane
 from course_lib.rounds.exchange import DivergedError, Train, Wire, is_finite
 
-_BLOCK = 65_536  # values averaged at a time: in double precision they and their sum stay in a core's cache
+_BLOCK = 65_536  # values averaged at a time: in double precision they and their sum stay in the cache
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,14 @@ def all_reduce_mean(wire: Wire, theta: Tensor, weights: Sequence[float], kind: s
 
 
 def average(parts: Sequence[Tensor], weights: Sequence[float], into: Tensor) -> None:
-    """Put the weighted mean of `parts: (n, m)` into `into: (m,)`, added in this order, a block that fits the cache at a time."""
+    """Put the weighted mean of `parts: (n, m)` into `into: (m,)`: what `RunningMean` makes of them in this order, to the bit.
+
+    It goes block by block, with the same memory for each: in one go, a long vector's doubles would have to leave the cache.
+    """
+    total, wide = torch.empty(2, min(_BLOCK, len(into)), dtype=torch.float64)
     for start in range(0, len(into), _BLOCK):
-        block, total = slice(start, start + _BLOCK), RunningMean()
+        block = into[start : start + _BLOCK]
+        added, one = total[: len(block)].zero_(), wide[: len(block)]
         for part, weight in zip(parts, weights, strict=True):
-            total.add(part[block], weight)
-        into[block] = total.mean()
+            added.add_(one.copy_(part[start : start + _BLOCK]), alpha=weight)
+        block.copy_(added.div_(sum(weights)))
