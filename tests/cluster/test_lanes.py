@@ -118,6 +118,7 @@ def test_another_tensor_than_was_agreed_on_is_refused_before_it_leaves() -> None
         for wrong in (torch.zeros(4), torch.zeros(3, dtype=torch.float64), torch.zeros(1, 3)):
             with pytest.raises(ValueError, match=rf"takes \(3,\) of torch.float32, not \({wrong.shape[0]},"):
                 out.send(wrong)
+        out.wait()  # until the other end has been opened
         with pytest.raises(ValueError, match="cannot send to itself"):
             channel.open_out(channel.rank, torch.zeros(3), kind="a")
 
