@@ -1,12 +1,83 @@
 """Lesson 06, "When machines fail, and the bill": which checkpoint to use, how often to save, the price of a point; and the quiz."""
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from math import isclose, sqrt
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from course_lib.classroom.answers import function, number
 from course_lib.classroom.exercises import Exercise, Wrong
 from course_lib.classroom.quizzes import Choice, Question
+
+if TYPE_CHECKING:
+    from course_lib.distributed.cost import Bill
+
+
+def new_folder() -> Path:
+    """Return an empty folder, for files that nobody keeps."""
+    return Path(tempfile.mkdtemp())
+
+
+class FailedError(RuntimeError):
+    """The machine fails."""
+
+
+def rounds_until_done(every: int, between: float, *, seed: int, rounds_needed: int) -> int:
+    """Return how many rounds are trained until all that are needed are there, with a save after each `every` and failures at random,
+    `between` rounds apart on average: a run of the stored study "when_to_save"."""
+    from course_lib import data, models, plans, rounds
+    from course_lib.distributed.recovery import Checkpoints
+
+    train, _ = data.load("digits")
+    deal, folder = data.partitions.iid(train.y, 10), new_folder()
+    plan = plans.fedavg(rounds_needed, participation=0.1, epochs=1, batch_size=10)
+    chance, trained = np.random.default_rng(seed), 0
+    fails_at = chance.exponential(between)
+
+    def watch(_: int, __: int) -> None:
+        nonlocal trained, fails_at
+        trained += 1
+        if trained >= fails_at:
+            fails_at = trained + chance.exponential(between)
+            raise FailedError
+
+    while True:
+        try:
+            rounds.fit(
+                models.logistic(), train, deal, plan, evaluate_every=rounds_needed, checkpoints=Checkpoints(folder, every),
+                progress=watch,
+            )  # fmt: skip
+            return trained
+        except FailedError:
+            continue
+
+
+def steps_to_target(*, rate: float, seed: int) -> int:
+    """Return after how many steps one machine knows 90% of the held-out images: a run of the stored study "bill"."""
+    from course_lib import data, models, plans, rounds
+
+    train, held_out = data.hold_out(data.load("mnist5k")[0], 0.2)
+    plan = plans.centralised(batch_size=32, learning_rate=rate).but(rounds=60, local_epochs=None, local_steps=25)
+    deal = data.partitions.iid(train.y, 1, seed=seed)
+    run = rounds.fit(models.mlp((64,)), train, deal, plan, validation=held_out, seed=seed, stop_at=0.9)
+    return 25 * int(run.history["round"].iloc[-1])
+
+
+def bill_row(bills: Sequence["Bill"], accuracies: Sequence[float]) -> dict[Any, list[float]]:
+    """Return a row of the bill's table: for one run what it used, for a thousand, since one costs less than a cent, the money."""
+    a_point = [1000 * one.per_point(accuracy, without=0.1) for one, accuracy in zip(bills, accuracies, strict=True)]
+    return {
+        ("for one run", "machine seconds"): [3600 * one.machine_hours for one in bills],
+        ("for one run", "MB"): [1000 * one.gigabytes for one in bills],
+        ("for one run", "watt hours"): [1000 * one.kwh for one in bills],
+        ("dollars for 1,000", "rent"): [1000 * one.rent for one in bills],
+        ("dollars for 1,000", "network"): [1000 * one.network for one in bills],
+        ("dollars for 1,000", "electricity"): [1000 * one.electricity for one in bills],
+        ("dollars for 1,000", "a point"): a_point,
+    }  # fmt: skip
 
 
 def _check_latest_good(latest_good: Callable[[list[str], Callable[[str], bool]], Any]) -> str:
