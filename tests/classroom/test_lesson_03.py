@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from course_lib import learning
-from course_lib.classroom.lessons.lesson_03 import clock, q1, q2, q3
+from course_lib.classroom.lessons.lesson_03 import q1, q2, q3
+from course_lib.classroom.lessons.stragglers import Stored, clock
 from course_lib.distributed.asynchronous import Asynchronous
 from course_lib.distributed.asynchronous.timelines import IN_STEP, timeline
 from course_lib.federated.participation import Device, Devices
@@ -149,9 +150,7 @@ def test_the_clocks_axes_stay_put_while_the_slow_worker_slows_down_and_its_words
     assert len(set(said.values())) == 3 and all("out of step (" in words for words in said.values())
 
 
-def of(part: str, name: str) -> list[float]:
-    (row,) = [row for row in STUDY["rows"] if (row["part"], row["name"]) == (part, name)]
-    return [run["accuracy"] / 100 for run in row["runs"]]
+of = Stored(STUDY).of
 
 
 def test_what_the_prose_says_of_late_gradients_is_so() -> None:

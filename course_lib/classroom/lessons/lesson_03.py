@@ -1,62 +1,12 @@
-"""Lesson 03, "Keeping in step": a weighted mean of late gradients, time lost waiting, an outer step; the explorer's clock and the quiz."""
+"""Lesson 03, "Keeping in step": a weighted mean of late gradients, time lost waiting, an outer step; and the quiz."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from math import isclose
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from course_lib.classroom.answers import function, number
 from course_lib.classroom.exercises import Exercise, Wrong
-from course_lib.classroom.plots.style import COLOURS, HATCHES, Picture
 from course_lib.classroom.quizzes import Choice, Question
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-_LOOKS = {"computing": (COLOURS[0], HATCHES[0]), "waiting": (COLOURS[1], HATCHES[1])}
-
-
-def clock(timelines: Mapping[str, "pd.DataFrame"], seconds: float, title: str = "") -> Picture:
-    """Draw what each worker does, one panel a way of training, on one time axis that ends after so many seconds.
-
-    `timelines`: for each way a table with the columns worker, activity (computing, waiting), start, end, such as
-    `distributed.asynchronous.timelines.timeline` returns; what lies beyond the end is cut off.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    made = Figure(figsize=(7.6, 0.9 + 1.15 * len(timelines)), dpi=100, layout="constrained")
-    panels = made.subplots(len(timelines), 1, sharex=True, squeeze=False)[:, 0]
-    said = []
-    for axes, (way, table) in zip(panels, timelines.items(), strict=True):
-        cut = table[table["start"] < seconds].assign(end=lambda own: own["end"].clip(upper=seconds))
-        workers = sorted(cut["worker"].unique())
-        for row, worker in enumerate(workers):
-            for activity, (colour, hatch) in _LOOKS.items():
-                own = cut[(cut["worker"] == worker) & (cut["activity"] == activity)]
-                bars = list(zip(own["start"], own["end"] - own["start"], strict=True))
-                axes.broken_barh(
-                    bars, (row - 0.38, 0.76), facecolors=colour, hatch=hatch, edgecolor="white", linewidth=0.6
-                )
-        axes.set_yticks(range(len(workers)), [str(worker) for worker in workers], fontsize=8)
-        axes.set_ylabel("worker", fontsize=8)
-        axes.invert_yaxis()
-        axes.set_title(way, loc="left", fontsize=10)
-        axes.grid(visible=False)
-        said.append(f"{way}: {_waits(cut, workers, seconds)}")
-    panels[-1].set_xlim(0, seconds)
-    panels[-1].set_xlabel("seconds")
-    made.suptitle(title, fontsize=11)
-    patches = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=name) for name, (colour, hatch) in _LOOKS.items()
-    ]
-    made.legend(handles=patches, loc="outside lower center", ncols=2, frameon=False)
-    return Picture(made, f"{title}. Timelines of {seconds:g} seconds. {' '.join(said)}")
-
-
-def _waits(table: "pd.DataFrame", workers: Sequence[int], seconds: float) -> str:
-    waiting = table[table["activity"] == "waiting"]
-    lost = (waiting["end"] - waiting["start"]).groupby(waiting["worker"]).sum()
-    return ", ".join(f"worker {worker} waits {100 * lost.get(worker, 0.0) / seconds:.0f}%" for worker in workers) + "."
 
 
 def _check_late_mean(late_mean: Callable[[list[float], list[int]], Any]) -> str:
