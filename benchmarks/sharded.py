@@ -112,7 +112,7 @@ def stepping(stage: str, sizes: Sizes, channel: Channel) -> tuple[Step, Callable
         return loss.item()
 
     def tensors() -> dict[str, list[Tensor]]:
-        weights = list(model.parameters())
+        weights: list[Tensor] = list(model.parameters())
         states = [value for state in adam.state.values() for value in state.values()]
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         return {"weights": weights, "gradients": gradients, "Adam state": states}

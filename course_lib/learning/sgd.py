@@ -27,7 +27,6 @@ class FlatModel:
         self.theta = parameters_to_vector(self.parameters).detach().clone()
         vector_to_parameters(self.theta, self.parameters)
         self._views = [parameter.detach() for parameter in self.parameters]
-        self._channels_last = _takes_any_layout(module)
         self._steps: Counter[torch.Size] = Counter()
         self._recorded: dict[torch.Size, Recording | None] = {}
 
@@ -36,8 +35,6 @@ class FlatModel:
 
         Where batches of a shape come again and again, it is recorded once and repeated, the same to the bit.
         """
-        if self._channels_last:
-            x = x.clone(memory_format=torch.channels_last)  # the same numbers, and pixel by pixel what pooling compares
         recorded = self._recorded.get(x.shape)
         if recorded is not None and not recorded.is_due():
             with torch.inference_mode():
@@ -60,22 +57,6 @@ class FlatModel:
     def _by_autograd(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         loss = functional.cross_entropy(self.module(x), y)
         return torch.autograd.grad(loss, self.parameters, materialize_grads=True)
-
-
-# Layers that ask nothing of how their input lies in memory, as one that calls `view` does.
-_ANY_LAYOUT = (
-    nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Dropout, nn.GroupNorm, nn.Flatten, nn.Linear,
-)  # fmt: skip
-
-
-def _takes_any_layout(module: nn.Module) -> bool:
-    """Return whether this is a convolutional network of layers that may get their images channel by channel or pixel by pixel.
-
-    Pixel by pixel (`channels_last`) convolutions and pooling are faster.
-    """
-    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
-        return False
-    return any(type(layer) is nn.Conv2d for layer in module) and all(type(layer) in _ANY_LAYOUT for layer in module)
 
 
 def steps_an_epoch(examples: int, batch_size: int | None) -> int:

@@ -31,8 +31,8 @@ class Explored(NamedTuple):
         return moved(self.fn, *settings) + [f"sizes: {sorted(sizes)}"] * (len(sizes) > 1)
 
 
-def explored(number: str, **names: Any) -> list[Explored]:
-    """Return what a lesson explores; `names`: what its cells find defined when they are run."""
+def explored(number: str, say: Callable[[str], None] = print, **names: Any) -> list[Explored]:
+    """Return what a lesson explores; `names`: what its cells find defined when they are run, `say`: who hears what they say."""
     found: list[Explored] = []
 
     def explore(fn: Any, *, stored: str = "", units: Mapping[str, str] | None = None, **controls: Any) -> None:
@@ -41,7 +41,7 @@ def explored(number: str, **names: Any) -> list[Explored]:
     (lesson,) = lessons.find(ROOT, [number])
     for cell in lessons.master(lesson).cells:
         if cell.cell_type == "code" and "classroom.explore(" in cell.source:
-            exec(cell.source, {"classroom": SimpleNamespace(explore=explore, plots=classroom.plots), **names})
+            exec(cell.source, {"classroom": SimpleNamespace(explore=explore, plots=classroom.plots, say=say), **names})
     return found
 
 

@@ -1,13 +1,15 @@
 """The checkers of lesson 02: right, untouched, and what each likely slip is told."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from course_lib import learning
 from course_lib.classroom import plots
 from course_lib.classroom.lessons.lesson_02 import q1, q2, q3
+from course_lib.distributed import scaling
 from tests.classroom.explored import explored
 
 
@@ -129,13 +131,18 @@ def test_a_number_returned_as_text_is_named(exercise: Any, answer: Callable[...,
     assert "without quotation marks" in exercise.judge(answer).message
 
 
-def test_the_ring_and_the_axes_of_the_speed_up_stay_put_while_the_controls_move() -> None:
-    steps = {1: {"all": 0.1, "computing": 0.1}, 2: {"all": 0.06, "computing": 0.05}}
-    typical = {(job, n): step for job in ("small", "LeNet") for n, step in steps.items()}
-    seconds = [1.0, 1.1, 1.2, 1.3, 1.4]
-    measured = learning.compare_ratio(seconds, [0.6 * one for one in seconds], "better", over="repeats")
-    faster = {(job, n): measured for job in ("small", "LeNet") for n in (2, 4)}
-    found = explored("02", plots=plots, jobs={"small": (), "LeNet": ()}, typical=typical, faster=faster)
-    assert [list(each.controls) for each in found] == [["workers", "step"], ["job", "network"]]
+def test_the_ring_and_the_axes_stay_where_they_are_while_controls_move() -> None:
+    alone = [1.0, 1.1, 1.2, 1.3, 1.4]
+    seconds = {("LeNet", n): [0.1 + one / n for one in alone] for n in (1, 2, 4)}
+    found = explored("02", plots=plots, os=os, np=np, scaling=scaling, seconds=seconds)
+    assert [list(each.controls) for each in found] == [["workers", "step"], ["network", "images", "overlap"]]
     for each in found:
         assert each.unsteady() == [], each.fn.__name__
+
+
+def test_where_no_law_fits_there_is_nothing_to_extrapolate() -> None:
+    said: list[str] = []
+    slower = {("LeNet", n): [n + 0.1 * step for step in range(5)] for n in (1, 2, 4)}
+    found = explored("02", plots=plots, os=os, np=np, scaling=scaling, seconds=slower, say=said.append)
+    assert [list(each.controls) for each in found] == [["workers", "step"]]
+    assert len(said) == 1 and "more workers are quicker" in said[0]

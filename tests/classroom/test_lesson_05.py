@@ -150,7 +150,7 @@ def recorded(microbatches: int, schedule: pipeline.Schedule) -> list[tuple[list[
     """Five steps of two stages with pieces of a second each, as the lesson records them."""
     stages = []
     for stage in range(2):
-        spans = [
+        spans: list[Span] = [
             (way, 2.0 * k + stage, 2.0 * k + stage + 1) for k, (way, _) in enumerate(schedule(stage, 2, microbatches))
         ]
         stages.append(([list(spans) for _ in range(5)], microbatches))

@@ -201,9 +201,10 @@ def test_a_fit_is_solid_where_it_was_measured_and_dashed_beyond_with_its_band() 
     )
     [axes] = shown.figure.axes
     lines = {str(line.get_label()): line for line in axes.lines}
-    assert lines["fitted"].get_linestyle() == "-" and max(lines["fitted"].get_xdata()) <= 4
-    assert lines["extrapolated"].get_linestyle() == "--" and max(lines["extrapolated"].get_xdata()) == 16
-    assert lines["measured"].get_xdata().tolist() == [1, 1, 2, 2, 4]
+    places = {label: np.asarray(line.get_xdata(), dtype=float).tolist() for label, line in lines.items()}
+    assert lines["fitted"].get_linestyle() == "-" and max(places["fitted"]) <= 4
+    assert lines["extrapolated"].get_linestyle() == "--" and max(places["extrapolated"]) == 16
+    assert places["measured"] == [1, 1, 2, 2, 4]
     assert len(axes.collections) == 2 and "Extrapolated to 16: 16 ± 1.6" in shown.summary
     with pytest.raises(ValueError, match="at least one measured point"):
         plots.fitted({}, lambda n: learning.Interval(n, n, n, 1), "x", "y")
