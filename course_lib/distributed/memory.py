@@ -90,7 +90,8 @@ def budget(size: int) -> Iterator[None]:
 
     On Linux the operating system enforces it (RLIMIT_DATA, all memory of the process's own), and torch raises RuntimeError.
     Elsewhere no such limit works: there the bytes of new tensors are counted, and MemoryError is raised. Both say "can't
-    allocate memory".
+    allocate memory". What the process freed before and its C library kept is not counted: where that is much, begin with
+    fresh workers, after `cluster.shutdown()`.
     """
     if not sys.platform.startswith("linux"):
         with TensorMemory(dict, limit=size):
