@@ -136,6 +136,11 @@ def test_lines_have_an_interval_at_each_point_and_say_what_is_where() -> None:
         plots.lines({"a": {}}, "x", "y")
 
 
+def test_points_that_lie_close_together_do_not_write_their_labels_over_each_other() -> None:
+    drawn = plots.lines({"one": {600: 1.0, 4776: 2.0, 5400: 3.0}}, "bytes", "accuracy", log="x").figure.axes[0]
+    assert 4776 not in drawn.get_xticks() and 1000 in drawn.get_xticks()
+
+
 def test_a_long_line_is_summed_up_by_its_ends() -> None:
     summary = plots.lines({"MB": {float(at): at * 2.0 for at in range(1, 2001)}}, "examples", "MB").summary
     assert summary == "Lines of MB against examples. MB: 2 at 1, 4,000 at 2,000."

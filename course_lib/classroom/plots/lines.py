@@ -1,6 +1,7 @@
 """One number against another: lines with intervals, and clouds of points."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from course_lib.classroom.estimates import Estimate, Measured
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MANY = 12  # points from which on an interval is a band, and the axis has round numbers rather than every point
+_CLOSE = 1.15  # a ratio of two points on a logarithmic axis below which their labels would overlap
 
 
 def lines(
@@ -104,7 +106,8 @@ def _scale(axes: "Axes", log: str, at: list[Any]) -> None:
         axis.set_major_formatter(plain)
         low, high = axis.get_view_interval()
         axis.set_minor_formatter(plain if high < 50 * low else NullFormatter())
-        if name == "x" and len(at) <= _MANY and max(at) < 10_000 * min(at):
+        apart = name == "x" and all(second >= _CLOSE * first for first, second in pairwise(sorted(at)))
+        if apart and len(at) <= _MANY and max(at) < 10_000 * min(at):
             axis.set_ticks(at, labels=[_place(each) for each in at])
             axis.set_ticks([], minor=True)
     if "x" not in log and all(isinstance(each, int) for each in at):
