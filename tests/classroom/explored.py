@@ -31,7 +31,7 @@ class Explored(NamedTuple):
         return moved(self.fn, *settings) + [f"sizes: {sorted(sizes)}"] * (len(sizes) > 1)
 
 
-def explored(number: str, say: Callable[[str], None] = print, **names: Any) -> list[Explored]:
+def explored(number: str, say: Any = print, **names: Any) -> list[Explored]:
     """Return what a lesson explores; `names`: what its cells find defined when they are run, `say`: who hears what they say."""
     found: list[Explored] = []
 
