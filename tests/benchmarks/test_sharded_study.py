@@ -25,7 +25,7 @@ def test_the_stored_study_holds_what_the_command_measures_and_keeps_the_course_s
         for stage, trips in {"none": 2, "1": 2, "2": 2, "3": 3}.items():
             paper = trips * (int(workers) - 1) / int(workers) * 4 * study["weights"]
             assert by_stage[stage]["sent"] == pytest.approx(paper, rel=1e-3)  # and a few bytes of padding
-            assert by_stage[stage]["on_the_wire"] == pytest.approx(by_stage[stage]["sent"], rel=0.02)
+            assert by_stage[stage]["on_the_wire"] == pytest.approx(by_stage[stage]["sent"], rel=0.05)
     assert study["workers"]["4"]["3"]["over_unsharded"] <= 0.35
 
 

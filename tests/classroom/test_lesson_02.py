@@ -1,14 +1,12 @@
 """The checkers of lesson 02: right, untouched, and what each likely slip is told."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from course_lib.classroom import plots
-from course_lib.classroom.lessons.lesson_02 import q1, q2, q3
+from course_lib.classroom.lessons.lesson_02 import q1, q2, q3, speed_up
 from course_lib.distributed import scaling
 from tests.classroom.explored import explored
 
@@ -133,16 +131,25 @@ def test_a_number_returned_as_text_is_named(exercise: Any, answer: Callable[...,
 
 def test_the_ring_and_the_axes_stay_where_they_are_while_controls_move() -> None:
     alone = [1.0, 1.1, 1.2, 1.3, 1.4]
-    seconds = {("LeNet", n): [0.1 + one / n for one in alone] for n in (1, 2, 4)}
-    found = explored("02", plots=plots, os=os, np=np, scaling=scaling, seconds=seconds)
+    points = {n: [0.1 + one / n for one in alone] for n in (1, 2)}
+    law = scaling.amdahl(*zip(*((n, one) for n, own in points.items() for one in own), strict=True))
+    networks = {"here": (float("inf"), 0.0), "this computer": (float("inf"), 0.0), "home": (5e6, 2e-2)}
+    found = explored("02", plots=plots, law=law, points=points, networks=networks, speed_up=speed_up)
     assert [list(each.controls) for each in found] == [["workers", "step"], ["network", "images", "overlap"]]
     for each in found:
         assert each.unsteady() == [], each.fn.__name__
 
 
+def test_a_slow_network_eats_the_speed_up_and_overlap_gives_some_of_it_back() -> None:
+    law = scaling.amdahl([1, 1, 1, 2, 2, 2], [1.0, 1.01, 0.99, 0.5, 0.51, 0.49])  # nearly all of it is shared
+    fast, slow = (float("inf"), 0.0), (1e6, 0.0)
+    assert speed_up(law, 4, 1.0, fast, 1e6, 0.0).mean == pytest.approx(4, rel=0.05)
+    # A ring of four sends 1.5 MB: 1.5 seconds beside a quarter of a second of computing.
+    assert speed_up(law, 4, 1.0, slow, 1e6, 0.0).mean == pytest.approx(1 / 1.75, rel=0.05)
+    assert speed_up(law, 4, 1.0, slow, 1e6, 1.0).mean == pytest.approx(1 / 1.5, rel=0.05)
+    assert speed_up(law, 1, 1.0, slow, 1e6, 0.0).mean == pytest.approx(1)
+
+
 def test_where_no_law_fits_there_is_nothing_to_extrapolate() -> None:
-    said: list[str] = []
-    slower = {("LeNet", n): [n + 0.1 * step for step in range(5)] for n in (1, 2, 4)}
-    found = explored("02", plots=plots, os=os, np=np, scaling=scaling, seconds=slower, say=said.append)
+    found = explored("02", plots=plots, law=None, points={}, networks={"this computer": ()}, speed_up=speed_up)
     assert [list(each.controls) for each in found] == [["workers", "step"]]
-    assert len(said) == 1 and "more workers are quicker" in said[0]

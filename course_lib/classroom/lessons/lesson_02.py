@@ -5,9 +5,32 @@ from math import isclose
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
 from course_lib.classroom.answers import function, number
 from course_lib.classroom.exercises import Exercise, Wrong
 from course_lib.classroom.quizzes import Choice, Question
+from course_lib.distributed.scaling import Amdahl
+from course_lib.learning import Interval
+
+
+def speed_up(
+    law: Amdahl, workers: float, work: float, network: tuple[float, float], size: float, hidden: float
+) -> Interval:  # fmt: skip
+    """Return how many times as fast so many workers are as one, by a fitted law and a ring all-reduce over a network.
+
+    `work`: times the computing that the law was fitted to; `network`: bytes a second, and seconds a trip; `size`: of the gradient, in
+    bytes; `hidden`: the share of talking, 0 to 1, that can hide behind the computing.
+    """
+    rate, delay = network
+    talk = 2 * (workers - 1) * (size / workers / rate + delay)
+
+    def faster(stays: np.ndarray, shared: np.ndarray) -> np.ndarray:
+        own = work * shared / workers
+        seen = np.maximum((1 - hidden) * talk, talk - own)
+        return (stays + work * shared) / (stays + own + seen)
+
+    return law.line.of(faster)
 
 
 def _check_chunks(chunks: Callable[[int, int, int], Any]) -> str:
