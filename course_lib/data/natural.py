@@ -8,6 +8,7 @@ import torch
 
 from course_lib import seeds
 from course_lib.data import download, heart, keyboard, shakespeare, text
+from course_lib.data.cases import payments
 from course_lib.data.dataset import Dataset
 from course_lib.data.sources import check_fraction, stratified
 
@@ -47,6 +48,9 @@ def load_by_client(name: str, *, seed: int = 0, test_fraction: float = 0.2) -> N
     `models.causal()`; whole paragraphs and speeches go to training or to the test.
     "heart_disease", downloaded on first use: who is ill, from 13 attributes; 920 patients of 4 hospitals. Every scale is
     fixed beforehand and a missing value is put in its middle, so nothing is computed from the patients: see `data.heart`.
+
+    Generated, no internet, and the seed draws the examples as well as the split; see `data.cases`:
+    "payments": which of 22,000 card payments are fraud (one in a hundred), from 16 numbers; 20 banks.
 
     Raises ValueError for an unknown name or a fraction outside (0, 1), download.DownloadError where a file cannot be had,
     FileNotFoundError where Python came without its sources.
@@ -88,8 +92,12 @@ def _heart_disease(test_fraction: float, seed: int) -> Parts:
     }
 
 
+def _payments(test_fraction: float, seed: int) -> Parts:
+    return {bank: stratified(paid, test_fraction, seed) for bank, paid in payments.banks(seed).items()}
+
+
 _SOURCES: dict[str, Callable[[float, int], Parts]] = {
-    "keyboard": _keyboard, "heart_disease": _heart_disease, "shakespeare": _shakespeare,
+    "keyboard": _keyboard, "heart_disease": _heart_disease, "shakespeare": _shakespeare, "payments": _payments,
 }  # fmt: skip
 
 
