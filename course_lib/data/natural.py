@@ -30,6 +30,13 @@ class NaturalClients:
     local_tests: list[np.ndarray]
     names: tuple[str, ...]
 
+    @classmethod
+    def of(cls, parts: "Parts") -> "NaturalClients":
+        """Return the clients that each come with their own (train, test), such as your own tables, by name."""
+        train, test = (_joined(halves) for halves in zip(*parts.values(), strict=True))
+        clients, local_tests = (_consecutive(halves) for halves in zip(*parts.values(), strict=True))
+        return cls(train, test, clients, local_tests, tuple(parts))
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -67,7 +74,7 @@ def load_by_client(name: str, *, seed: int = 0, test_fraction: float = 0.2) -> N
             "one of data.partitions"
         )
     check_fraction(test_fraction)
-    return _assembled(_SOURCES[name](test_fraction, seeds.seed(seed)))
+    return NaturalClients.of(_SOURCES[name](test_fraction, seeds.seed(seed)))
 
 
 def _keyboard(test_fraction: float, seed: int) -> Parts:
@@ -120,12 +127,6 @@ _SOURCES: dict[str, Callable[[float, int], Parts]] = {
     "markets": lambda test_fraction, seed: markets.markets(seed, test_fraction),
     "ratings": lambda test_fraction, seed: ratings.people(seed, test_fraction),
 }  # fmt: skip
-
-
-def _assembled(parts: Parts) -> NaturalClients:
-    train, test = (_joined(halves) for halves in zip(*parts.values(), strict=True))
-    clients, local_tests = (_consecutive(halves) for halves in zip(*parts.values(), strict=True))
-    return NaturalClients(train, test, clients, local_tests, tuple(parts))
 
 
 def _joined(parts: Sequence[Dataset]) -> Dataset:
