@@ -66,7 +66,8 @@ def measure(job: Job) -> dict[str, Any]:
     judged = judge(case, trained, found)
     return {
         **{name: round(100 * judged[name], 2) for name in SHARES}, "membership": round(judged["membership"], 4),
-        "bytes_owner": round(trained.bytes_owner), "bytes_inside": round(trained.bytes_inside), "rounds": trained.rounds,
+        "bytes_owner": round(trained.bytes_owner), "bytes_inside": round(trained.bytes_inside),
+        "bytes_across": round(trained.bytes_across), "rounds": trained.rounds,
         "epsilon": trained.epsilon and round(trained.epsilon, 3), "seconds": round(time.perf_counter() - started, 2),
     }  # fmt: skip
 

@@ -1,8 +1,9 @@
-"""The cases that introductions name, each trained both ways: pooled (DML), separate (FL), and each owner alone.
+"""The cases that introductions name, each trained on pooled records (DML), on separate ones (FL), in between, and by each owner alone.
 
-Equal work: in every way an example is gone over `passes` times. DML gathers all records and trains on two workers of 8 examples each, which
-is one process on 16 (lesson 02). FL is federated averaging with every owner in every round, one pass between two messages.
-Everybody is judged on the test examples of each owner, whose model is the shared one or its own.
+Equal work: in every way a record is gone over `passes` times. DML gathers all records and trains on two workers of 8 records each, which is
+one process on 16 (lesson 02). FL is federated averaging with every owner in every round, one pass between two messages. Hybrid:
+neighbouring owners pool their records in a data centre of two such workers, and the centres average once a pass. Gossip: no server,
+each owner averages with its neighbours on a graph. Everybody is judged on each owner's test records, by that owner's model.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from course_lib import models, plans, rounds
+from course_lib import models, plans, rounds, topology
 from course_lib.data import Dataset, NaturalClients, hold_out, load_by_client
 from course_lib.data.cases import hospitals
 from course_lib.learning import evaluation, sgd
@@ -24,7 +25,7 @@ from course_lib.privacy import membership
 from course_lib.privacy.accounting import noise_for
 from course_lib.privacy.example_level import ExampleLevel
 
-Way = Literal["DML", "FL", "FL, fine-tuned", "FL, epsilon 3", "alone"]
+Way = Literal["DML", "FL", "FL, fine-tuned", "FL, epsilon 3", "hybrid", "gossip", "alone"]
 
 EPSILON, CLIP, RATE = (
     3.0,
@@ -61,7 +62,7 @@ class Case:
     @property
     def ways(self) -> tuple[Way, ...]:
         """The ways that are measured. With a dozen ratings each, noise on single ones drowns everything: see lesson 12."""
-        found: tuple[Way, ...] = ("DML", "FL", "FL, fine-tuned", "alone")
+        found: tuple[Way, ...] = ("DML", "FL", "FL, fine-tuned", "hybrid", "gossip", "alone")
         return found if self.data == "ratings" else (*found, "FL, epsilon 3")
 
 
@@ -84,14 +85,16 @@ CASES = {
 
 @dataclass(frozen=True)
 class Trained:
-    """What a way ended with. `modules`: each owner's model; `bytes_owner`: over one owner's link, both directions; `bytes_inside`: over
-    that of one worker of a data centre; `rounds`: how often everybody waits for everybody."""
+    """What a way ended with. `modules`: each owner's model; `bytes_owner`: sent over one owner's link, in both directions together;
+    `bytes_inside`: over that of one worker of a data centre; `bytes_across`: over that of one centre of several; `rounds`: how often
+    the owners, or the centres, wait for each other. Epsilon is that of single records."""
 
     modules: Sequence[nn.Module]
     bytes_owner: float
     bytes_inside: float
     rounds: int
     epsilon: float | None = None
+    bytes_across: float = 0.0
 
 
 def deal(case: Case, seed: int, tuning: bool = False) -> NaturalClients:
@@ -145,15 +148,29 @@ def _joined(a: Dataset, b: Dataset) -> Dataset:
 
 def plan_of(case: Case, way: Way, rate: float, found: NaturalClients) -> Plan:
     """Return the plan by which a way of more than one owner trains."""
-    if way == "DML":
-        steps = case.passes * sgd.steps_an_epoch(len(found.train), WORKERS * EACH)
-        return plans.synchronous_sgd(steps, EACH, rate)
+    if way in ("DML", "hybrid"):
+        return plans.synchronous_sgd(case.passes * _steps_a_pass(way, found), EACH, rate)
     passes = case.passes - (TUNED_PASSES if way == "FL, fine-tuned" else 0)
     plan = plans.fedavg(passes, 1.0, 1, case.batch, rate)
     if way == "FL, epsilon 3":
         noise = noise_for(EPSILON, RATE, passes * round(1 / RATE), _delta(found))
         plan = plan.but(privacy=ExampleLevel(noise, CLIP, RATE))
     return plan
+
+
+def _steps_a_pass(way: Way, found: NaturalClients) -> int:
+    centres = silos(found) if way == "hybrid" else 1
+    return sgd.steps_an_epoch(len(found.train), centres * WORKERS * EACH)
+
+
+def graph(owners: int) -> topology.Graph:
+    """Return who gossips with whom: four neighbours each, drawn at random once, or a ring of fewer than eight owners."""
+    return topology.graphs.random_regular(owners, 4) if owners >= 8 else topology.graphs.ring(owners)
+
+
+def silos(found: NaturalClients) -> int:
+    """Return how many data centres a hybrid has: four, or two where there are fewer than eight owners."""
+    return 4 if len(found) >= 8 else 2
 
 
 def _delta(found: NaturalClients) -> float:
@@ -167,16 +184,52 @@ def train(case: Case, way: Way, rate: float, seed: int, found: NaturalClients) -
         start = case.model.build(found.train.shape, len(found.train.classes), seed)
         return Trained(_each_on(found, start, case, rate, seed, case.passes), 0.0, 0.0, 0)
     plan, owners = plan_of(case, way, rate, found), len(found)
+    if way == "hybrid":
+        return _hybrid(case, plan, seed, found)
+    if way == "gossip":
+        ring = topology.gossip.fit(
+            case.model,
+            found.train,
+            found.clients,
+            plan,
+            graph(owners),
+            seed=seed,
+            evaluate_every=plan.rounds,
+        )
+        return Trained(ring.models, ring.bytes_sent / owners, 0.0, plan.rounds)
     held = np.array_split(np.arange(len(found.train)), WORKERS) if way == "DML" else found.clients
     run = rounds.fit(case.model, found.train, held, plan, seed=seed, evaluate_every=plan.rounds)
+    if way == "DML":
+        return Trained([run.model] * owners, found.train.nbytes / owners, _without_data(run) / WORKERS, 1)
     modules: Sequence[nn.Module] = [run.model] * owners
     if way == "FL, fine-tuned":
         modules = _each_on(found, run.model, case, rate, seed + 1, TUNED_PASSES)
-    if way == "DML":
-        inside = float(run.traffic.loc[run.traffic["kind"] != "data", "bytes"].sum()) / WORKERS
-        return Trained(modules, found.train.nbytes / owners, inside, 1)
     epsilon = run.guarantee.epsilon if plan.privacy else None
     return Trained(modules, run.bytes_sent / owners, 0.0, plan.rounds, epsilon)
+
+
+def _hybrid(case: Case, plan: Plan, seed: int, found: NaturalClients) -> Trained:
+    centres = silos(found)
+    # The halves of what each centre's owners bring: two workers a centre, numbered one centre after the other.
+    halves = [
+        half
+        for silo in topology.hierarchical.even(len(found), centres)
+        for half in np.array_split(np.concatenate([found.clients[owner] for owner in silo]), WORKERS)
+    ]
+    run = topology.hierarchical.fit(
+        case.model, found.train, halves, plan, topology.hierarchical.even(len(halves), centres),
+        every=plan.rounds // case.passes, seed=seed, evaluate_every=case.passes,
+    )  # fmt: skip
+    inside = (_without_data(run) - run.bytes_across) / len(halves)
+    return Trained(
+        [run.model] * len(found), found.train.nbytes / len(found), inside, case.passes, None, run.bytes_across / centres
+    )
+
+
+def _without_data(run: rounds.Run) -> float:
+    """Return all bytes sent but for raw data: that has come from its owners before."""
+    kinds = run.traffic["kind"]
+    return float(run.traffic.loc[(kinds != "data") & (kinds != "evaluation"), "bytes"].sum())
 
 
 def _each_on(
