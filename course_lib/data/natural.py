@@ -61,7 +61,7 @@ def load_by_client(name: str, *, seed: int = 0, test_fraction: float = 0.2) -> N
     "markets": whether the next day's return falls, stays or rises, from those of the days before; 12 markets. The test is the end.
     "sensors": what the wearer does, from two seconds of an accelerometer, (3, 32); 24 people. "voices": which of eight words is said, from
     a picture of the sound, (1, 16, 16); 16 speakers. "road_signs": which of eight signs a camera sees, (3, 16, 16); 12 cars.
-    "ratings": who likes which of 60 films, for `models.taste()`; 80 people. "movielens", downloaded on first use: the same question, 100
+    "ratings": who likes which of 60 films, for `models.taste()`; 120 people. "movielens", downloaded on first use: the same question, 100
     films, real people.
     "hospitals": real patients, malignant or benign, from 30 measurements; dealt to 5 hospitals by a rule that the seed blurs.
 

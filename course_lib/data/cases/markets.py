@@ -30,10 +30,10 @@ def markets(seed: int, test_fraction: float) -> dict[str, tuple[Dataset, Dataset
     found = {}
     for index in range(MARKETS):
         habits = np.random.default_rng([_KEY, index])
-        with_world, after_world = habits.uniform(0.3, 0.9), habits.uniform(0.1, 0.6)
-        again = habits.uniform(-0.35, 0.35)
+        with_world, after_world = habits.uniform(0.2, 0.6), habits.uniform(0.3, 1.0)
+        again = habits.uniform(-0.5, 0.5)
         pull = with_world * world + after_world * np.concatenate([[0.0], world[:-1]])
-        own = _stormy(np.random.default_rng([seed, _KEY, index]), DAYS, pull, again, habits.uniform(0.5, 0.9))
+        own = _stormy(np.random.default_rng([seed, _KEY, index]), DAYS, pull, again, habits.uniform(0.4, 0.8))
         found[f"Market {index + 1}"] = _in_time(own, world, test_fraction)
     return found
 

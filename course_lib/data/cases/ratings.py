@@ -1,4 +1,4 @@
-"""Who likes which film: 80 people who each know some of 60 films, generated; and the same question asked of MovieLens.
+"""Who likes which film: 120 people who each know some of 60 films, generated; and the same question asked of MovieLens.
 
 A film has a place in a space of four tastes, a person a direction in it; people of one age like alike. Whoever has many films of a kind behind
 them likes more of that kind, so what a person liked before says something about the next film; but only together do
@@ -17,7 +17,7 @@ import torch
 
 from course_lib.data.dataset import Dataset
 
-PEOPLE, FILMS, TASTES = 80, 60, 4
+PEOPLE, FILMS, TASTES = 120, 60, 4
 CLASSES = ("does not like it", "likes it")
 MOVIELENS_FILMS = 100
 _FEWEST = 10  # ratings of those films that a person must have given
@@ -28,7 +28,7 @@ Split = dict[str, tuple[Dataset, Dataset]]
 
 
 def people(seed: int, test_fraction: float) -> Split:
-    """Return (train, test) of each person: what `examples` makes of 15 to 45 of 60 films."""
+    """Return (train, test) of each person: what `examples` makes of 25 to 55 of 60 films."""
     world = np.random.default_rng(_KEY)
     films, fame = world.normal(0, 1, (FILMS, TASTES)), world.normal(0, 0.6, FILMS)
     groups = 1.2 * world.normal(0, 1, (4, TASTES))
@@ -36,7 +36,7 @@ def people(seed: int, test_fraction: float) -> Split:
     for index in range(PEOPLE):
         habits, chance = np.random.default_rng([_KEY, index]), np.random.default_rng([seed, _KEY, index])
         taste = groups[habits.integers(len(groups))] + habits.normal(0, 0.5, TASTES)
-        seen = chance.choice(FILMS, habits.integers(15, 46), replace=False, p=_softmax(fame))
+        seen = chance.choice(FILMS, habits.integers(25, 56), replace=False, p=_softmax(fame))
         chances = 1 / (1 + np.exp(-(films[seen] @ taste + fame[seen] + habits.normal(0, 0.5))))
         liked = chance.uniform(size=len(seen)) < chances
         found[f"Person {index + 1}"] = examples(seen, liked, FILMS, test_fraction, chance, "ratings")
