@@ -31,7 +31,7 @@ from course_lib import learning, rounds, study
 from course_lib.classroom.progress import progress
 from course_lib.data import NaturalClients
 from course_lib.data.download import DownloadError
-from course_lib.study.cases import CASES, RATE, TUNED_PASSES, Case, Way, deal, judge, train
+from course_lib.study.cases import AS_FL, CASES, RATE, TUNED_PASSES, Case, Way, deal, judge, train
 
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/cases.json"
 DONE = Path(tempfile.gettempdir()) / "cases.jsonl"  # the runs of a study that was interrupted
@@ -60,7 +60,7 @@ def measure(job: Job) -> dict[str, Any]:
     case, found = CASES[job.case], dealt(job.case, job.seed, job.tuning)
     started = time.perf_counter()
     try:
-        trained = train(case, job.way, job.rate, job.seed, found)
+        trained = train(case, job.way, job.rate, job.seed, found, job.tuning)
     except rounds.DivergedError:
         return dict.fromkeys((*SHARES, "membership"))
     judged = judge(case, trained, found)
@@ -100,7 +100,7 @@ def tuned(case: Case, way: Way) -> study.Tuned:
 
 def row(case: Case, way: Way) -> dict[str, Any]:
     """Return one way in one case."""
-    chosen = tuned(case, way)
+    chosen = tuned(case, "FL" if way in AS_FL else way)
     runs = measured([Job(case.name, way, chosen.best, seed) for seed in SEEDS], f"{case.name}, {way}", DONE)
     print(case.name, way, chosen.best, [run["score"] for run in runs], flush=True)
     tried = [{"rate": rate, "score": list(scores)} for rate, scores in chosen.tried.items()]
@@ -118,7 +118,7 @@ def about(case: Case) -> dict[str, Any]:
     )
     return {
         "case": case.name, "data": case.data, "metric": case.metric, "real": case.real, "owner": case.owner, "records": case.records,
-        "fields": case.fields, "owners": len(found), "train": len(found.train), "test": len(found.test), "sizes": sizes,
+        "fields": case.fields, "owners": len(found), "train": len(found.train), "test": len(found.test), "sizes": sizes, "skew": round(_skew(found), 3),
         "model": case.model.name, "weights": weights, "passes": case.passes,
         "breach": {
             # Everybody's records; the records of the owner that has most; of a server of FL no record, but all that came.
@@ -128,6 +128,14 @@ def about(case: Case) -> dict[str, Any]:
             "server of FL, secure aggregation": {"records": 0, "owners": 0, "numbers": 0, "models": 1, "updates": 0},
         },
     }  # fmt: skip
+
+
+def _skew(found: NaturalClients) -> float:
+    """Return how far an owner's shares of the classes are from everybody's: half the sum of the differences, mean over owners (0 to 1)."""
+    classes = len(found.train.classes)
+    shares = [torch.bincount(found.train.y[own], minlength=classes) / len(own) for own in found.clients]
+    whole = torch.bincount(found.train.y, minlength=classes) / len(found.train)
+    return float(np.mean([(own - whole).abs().sum().item() / 2 for own in shares]))
 
 
 def available(case: Case) -> bool:
