@@ -96,7 +96,7 @@ def test_settings_with_commas_stay_apart_in_the_readme(tmp_path: Path, capsys: p
     root = project(tmp_path, card_of_two(HIGH, LOW, capsys))
     assert ledger.main(["--root", str(root)]) == 0
     (line,) = [line for line in (root / "README.md").read_text().splitlines() if line.startswith("| 13 |")]
-    *_, verdict, measured, _ = line.split("|")
+    *_, verdict, measured, _, _ = line.split("|")
     assert verdict == " holds if: 5 passes, IID. Does not hold here: 5 passes, shards "
     assert measured.split("<br>")[1].startswith("5 passes, IID. Holds: +5.0 ")
     assert measured.split("<br>")[3] == "Corrected for 2 comparisons (Holm): intervals of 95% to 97.5%. "
