@@ -16,20 +16,18 @@ last line is JSON: mean accuracy, half its 95% interval, and how many times fewe
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from bench import Bench
+from bench import Bench, Job, images, tuned
 
-from course_lib import data, learning, models, plans, rounds, study
+from course_lib import data, learning, models, plans, rounds
 from course_lib.compression import Compression, LowRank, Quantise, RandomK, Sign, TopK
-from course_lib.data import Dataset
 from course_lib.models import ModelSpec
 from course_lib.plans import Plan
 
@@ -70,24 +68,6 @@ PARTS = {
 }
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run. `tuning`: trained on four fifths of the training images and judged on the rest."""
-
-    part: str
-    name: str
-    rate: float
-    seed: int
-    tuning: bool = False
-
-
-@cache
-def images(dataset: str, tuning: bool) -> tuple[Dataset, Dataset]:
-    """Return what is trained on, and what is judged on."""
-    train, test = data.load(dataset)
-    return data.hold_out(train, 0.2) if tuning else (train, test)
-
-
 def measure(job: Job) -> dict[str, Any]:
     """Return what one run came to."""
     part = PARTS[job.part]
@@ -107,22 +87,12 @@ def measure(job: Job) -> dict[str, Any]:
     }
 
 
-def tuned(bench: Bench[Job, dict[str, Any]], part: str, name: str) -> study.Tuned:
-    """Return a contender's rate: the best accuracy for the worst of the tuning seeds."""
-
-    def score(jobs: Sequence[tuple[float, int]]) -> list[float]:
-        made = [Job(part, name, rate, seed, tuning=True) for rate, seed in jobs]
-        return [found["accuracy"] for found in bench.measured(made, f"Tuning {name}")]
-
-    return study.tune(score, GRID, TUNING_SEEDS, widen=4)
-
-
 def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
     rows: list[dict[str, Any]] = []
     for part, task in PARTS.items():
         for name in task.ways:
-            chosen = tuned(bench, part, name)
+            chosen = tuned(bench, part, name, GRID, TUNING_SEEDS, widen=4)
             runs = bench.measured([Job(part, name, chosen.best, seed) for seed in SEEDS], name)
             rows.append({
                 "part": part, "name": name, "rate": chosen.best, "at_edge": chosen.at_edge,

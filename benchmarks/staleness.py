@@ -21,17 +21,14 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from math import nan
 from pathlib import Path
 from typing import Any
 
 import torch
-from bench import Bench
+from bench import Bench, Job, images, tuned
 
-from course_lib import data, learning, models, plans, rounds, study
-from course_lib.data import Dataset
+from course_lib import data, learning, models, plans, rounds
 from course_lib.distributed.asynchronous import Asynchronous
 from course_lib.distributed.diloco import DiLoCo
 from course_lib.federated.participation import Device, Devices
@@ -94,27 +91,9 @@ PARTS: dict[str, dict[str, tuple[Plan, int]]] = {  # the plan, and the number of
 }
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run. `tuning`: trained on four fifths of the training images and judged on the others."""
-
-    part: str
-    name: str
-    rate: float
-    seed: int
-    tuning: bool = False
-
-
-@cache
-def images(tuning: bool) -> tuple[Dataset, Dataset]:
-    """Return what is trained on, and what is judged on."""
-    train, test = data.load("digits")
-    return data.hold_out(train, 0.2) if tuning else (train, test)
-
-
 def measure(job: Job) -> dict[str, Any]:
     """Return what one run came to."""
-    train, test = images(job.tuning)
+    train, test = images("digits", job.tuning)
     plan, workers = PARTS[job.part][job.name]
     dealt = data.partitions.iid(train.y, workers, seed=job.seed)
     plan = plan.but(learning_rate=job.rate)
@@ -141,16 +120,6 @@ def measure(job: Job) -> dict[str, Any]:
     return found
 
 
-def tuned(bench: Bench[Job, dict[str, Any]], part: str, name: str) -> study.Tuned:
-    """Return a contender's rate: the best accuracy for the worst of the tuning seeds."""
-
-    def score(jobs: Sequence[tuple[float, int]]) -> list[float]:
-        made = [Job(part, name, rate, seed, tuning=True) for rate, seed in jobs]
-        return [found["accuracy"] for found in bench.measured(made, f"Tuning {part}, {name}")]
-
-    return study.tune(score, GRID, TUNING_SEEDS, widen=WIDEN)
-
-
 def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
     rows: list[dict[str, Any]] = []
@@ -161,7 +130,7 @@ def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
             if part == "one rate":
                 rate = rates["staleness", "1"]
             else:
-                chosen = tuned(bench, part, name)
+                chosen = tuned(bench, part, name, GRID, TUNING_SEEDS, WIDEN)
                 rate = rates[part, name] = chosen.best
                 tried = [{"rate": tested, "accuracy": list(scores)} for tested, scores in chosen.tried.items()]
                 tuning.append({"part": part, "name": name, "best": rate, "at_edge": chosen.at_edge, "tried": tried})

@@ -18,16 +18,15 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from bench import Bench
+from bench import Bench, Job, images, tuned
 
-from course_lib import data, learning, models, plans, rounds, study
+from course_lib import learning, models, plans, rounds
 from course_lib.compression import Quantise, TopK
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance, Fleet
@@ -111,24 +110,6 @@ PARTS: dict[str, dict[str, Plan]] = {
 SEEDS = {part: tuple(range(20 if part in ("lost", "sizes") else 10)) for part in PARTS}
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run. `tuning`: trained on 3,200 images and judged on the other 800."""
-
-    part: str
-    name: str
-    rate: float
-    seed: int
-    tuning: bool = False
-
-
-@cache
-def images(tuning: bool) -> tuple[Dataset, Dataset]:
-    """Return what is trained on, and what is judged on."""
-    train, test = data.load("mnist5k")
-    return data.hold_out(train, 0.2) if tuning else (train, test)
-
-
 def deal(train: Dataset, seed: int, own: float = 0.9) -> list[np.ndarray]:
     """Deal the images to 100 clients; the share `own` of a client's images shows digits of its own half."""
     chance = np.random.default_rng(seed)
@@ -140,7 +121,7 @@ def deal(train: Dataset, seed: int, own: float = 0.9) -> list[np.ndarray]:
 
 def measure(job: Job) -> dict[str, Any]:
     """Return what one run came to."""
-    train, test = images(job.tuning)
+    train, test = images("mnist5k", job.tuning)
     parts = deal(train, job.seed)
     model, weights = SIZES[job.name if job.part == "sizes" else "64 hidden"]
     plan = PARTS[job.part][job.name].but(learning_rate=job.rate)
@@ -171,23 +152,13 @@ def measure(job: Job) -> dict[str, Any]:
     }
 
 
-def tuned(bench: Bench[Job, dict[str, Any]], part: str, name: str) -> study.Tuned:
-    """Return a contender's rate: the best accuracy for the worst of the tuning seeds."""
-
-    def score(jobs: Sequence[tuple[float, int]]) -> list[float]:
-        made = [Job(part, name, rate, seed, tuning=True) for rate, seed in jobs]
-        return [found["accuracy"] for found in bench.measured(made, f"Tuning {name}")]
-
-    return study.tune(score, GRID, TUNING_SEEDS)
-
-
 def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
     rows: list[dict[str, Any]] = []
     tuning: list[dict[str, Any]] = []
     for part, contenders in PARTS.items():
         for name in contenders:
-            chosen = tuned(bench, part, name)
+            chosen = tuned(bench, part, name, GRID, TUNING_SEEDS)
             tried = [{"rate": rate, "accuracy": list(scores)} for rate, scores in chosen.tried.items()]
             tuning.append({"part": part, "name": name, "best": chosen.best, "at_edge": chosen.at_edge, "tried": tried})
             runs = bench.measured([Job(part, name, chosen.best, seed) for seed in SEEDS[part]], name)
