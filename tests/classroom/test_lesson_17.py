@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from course_lib import classroom, learning
 from course_lib.classroom import chooser
 from course_lib.classroom.lessons.lesson_17 import q1, q2, q3
 from course_lib.classroom.lessons.uses import STORIES, Small, Uses
@@ -42,7 +41,7 @@ def test_an_untouched_defence_counts_as_not_attempted() -> None:
     [
         lambda sizes, way: 1.0 if way == "DML" else max(sizes) / sum(sizes),
         lambda sizes, way: np.float64({"DML": sum(sizes), "FL": max(sizes)}[way] / sum(sizes)),
-        lambda sizes, way: (sum(sizes) if way == "DML" else sorted(sizes)[-1]) / sum(sizes),
+        lambda sizes, way: (sum(sizes) if way == "DML" else np.max(sizes)) / sum(sizes),
     ],
 )
 def test_the_share_that_is_exposed_may_be_computed_in_any_way(answer: Callable[..., Any]) -> None:
