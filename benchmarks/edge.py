@@ -92,7 +92,7 @@ def measured(task: str, seeds: tuple[int, ...], blocks: int, rates: Mapping[str,
             hits[name].append(round(100 * learning.accuracy(form, test), 2))
     one, many = (latency(forms, test.x[:batch], blocks) for batch in (1, 32))
     weights = sum(parameter.numel() for parameter in module.parameters())
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"task": task, "form": name, "weights": weights, "accuracy": hits[name], "bytes": len(edge.pack(forms[name])),
          "microseconds": one[name], "microseconds, 32": many[name]}
         for name in FORMS

@@ -34,11 +34,11 @@ def form(table: "Sequence[Row]") -> tuple[Callable[..., Picture], dict[str, Cont
         time_to_talk: float = 24.0, owners: int = 20, records_of_each: int = 100, how_owners_differ: float = 0.2,
         size_of_the_model: int = 20_000,
     ) -> Picture:  # fmt: skip
-        given = (
+        given: tuple[Any, ...] = (
             raw_records, who_is_feared, network, device_of_an_owner, time_to_talk, owners, records_of_each, how_owners_differ,
             size_of_the_model,
         )  # fmt: skip
-        return drawn(recommend(Situation(**dict(zip(_QUESTIONS, given, strict=True))), table), table)
+        return drawn(recommend(Situation(**dict[str, Any](zip(_QUESTIONS, given, strict=True))), table), table)
 
     menus: dict[str, Control] = {
         asked: _WORDS.get(name) or {str(option): option for option in GRID[name]} for name, asked in _QUESTIONS.items()

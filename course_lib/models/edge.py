@@ -36,6 +36,7 @@ class Linear8(nn.Module):
 
     weight: Tensor
     scale: Tensor
+    bias: Tensor | None
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """Smaller models: what 8 bits and pruning may change, measured against plain arithmetic and torch's own quantisation."""
 
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -77,8 +78,9 @@ def test_it_is_as_close_as_torchs_own_dynamic_quantisation() -> None:
 
 
 def test_pruning_leaves_the_largest_weights_and_every_bias() -> None:
-    module = models.mlp((30,)).build((20,), 4, seed=0)
-    kept = edge.pruned(module, 0.8)
+    module: Any = models.mlp((30,)).build((20,), 4, seed=0)
+    theirs: Any = models.mlp((30,)).build((20,), 4, seed=0)
+    kept: Any = edge.pruned(module, 0.8)
     before = torch.cat([module[1].weight.flatten(), module[3].weight.flatten()]).detach()
     after = torch.cat([kept[1].weight.flatten(), kept[3].weight.flatten()]).detach()
     assert (after == 0).double().mean() == pytest.approx(0.8, abs=0.01)
@@ -86,7 +88,6 @@ def test_pruning_leaves_the_largest_weights_and_every_bias() -> None:
     assert before[after == 0].abs().max() <= before[after != 0].abs().min()
     assert torch.equal(kept[1].bias, module[1].bias) and kept[1].weight.requires_grad
     assert list(kept.state_dict()) == list(module.state_dict())
-    theirs = models.mlp((30,)).build((20,), 4, seed=0)
     prune.global_unstructured([(theirs[1], "weight"), (theirs[3], "weight")], prune.L1Unstructured, amount=0.8)
     assert torch.equal(theirs[1].weight, kept[1].weight) and torch.equal(theirs[3].weight, kept[3].weight)
     with pytest.raises(ValueError, match="share=1"):
