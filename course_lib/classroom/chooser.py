@@ -50,21 +50,17 @@ def drawn(found: "Recommendation", table: "Sequence[Row]") -> Picture:
     """Return a recommendation as a chart of the rows it was read off, with the reasons beside them and in the summary."""
     from course_lib.learning import interval
 
-    ways = list(dict.fromkeys(row.way for row in table))
-    made, axes = figure("", "score (%)", size=(8.2, 1.4 + 0.33 * len(ways)))
-    by_way = {one.row.way: one for one in found.considered}
-    for place, way in enumerate(ways):
-        if way not in by_way:
-            axes.text(1, place, "not measured in this task", va="center", fontsize=8, color="0.4")
-            continue
-        one, chosen = by_way[way], found.row is not None and found.row.way == way
-        over = interval(one.row.scores, within=(0, 100))
+    tasks = [row.task for row in table]
+    room = max(map(tasks.count, tasks))  # the same for every task, for the axes to stay put
+    made, axes = figure("", "score (%)", size=(8.2, 1.4 + 0.33 * room))
+    for place, one in enumerate(found.considered):
+        chosen, over = found.row == one.row, interval(one.row.scores, within=(0, 100))
         colour = COLOURS[2] if chosen else "0.7" if one.out else COLOURS[0]
         axes.errorbar(over.mean, place, xerr=[[over.mean - over.low], [over.high - over.mean]], fmt="*" if chosen else "x" if one.out else "o",
                       color=colour, markersize=13 if chosen else 6, capsize=4)  # fmt: skip
         axes.text(101, place, _beside(one, chosen), va="center", fontsize=8, color="black", clip_on=False)
-    axes.set(xlim=(0, 100), ylim=(len(ways) - 0.4, -0.6))
-    axes.set_yticks(range(len(ways)), ways)
+    axes.set(xlim=(0, 100), ylim=(room - 0.4, -0.6))
+    axes.set_yticks(range(len(found.considered)), [one.row.way for one in found.considered])
     axes.set_title(f"{headline(found)}. Nearest measured task: {found.task}", loc="left", fontsize=10)
     return Picture(
         made, "\n".join([_asked(found.situation), headline(found) + ".", *found.reasons(), minds(found, table)])

@@ -42,7 +42,7 @@ def _of_case(row: Mapping[str, Any], case: Mapping[str, Any]) -> Row:
 # What the head-to-head study does not say of its images: the weights of the model, the records of an owner, and how far an owner's
 # shares of the digits are from everybody's under each law (0 to 1).
 _IMAGES = {"weights": 50_890, "records": 160.0}
-_SKEWS = {"IID": ("digits, owners alike", 0.1), "Dirichlet 1": ("digits, owners uneven", 0.33), "Dirichlet 0.1": ("digits, owners lopsided", 0.68)}  # fmt: skip
+_SKEWS = {"IID": ("digits, owners alike", 0.09), "Dirichlet 1": ("digits, owners uneven", 0.34), "Dirichlet 0.1": ("digits, owners lopsided", 0.69)}  # fmt: skip
 _CENTRAL = {"ddp": "DML", "local_sgd": "DML, local SGD", "diloco": "DML, DiLoCo"}
 _NAMES = {
     "fedavg_iid": "FL", "fedavg_1": "FL", "fedavg_01": "FL", "fedadam_01": "FL, FedAdam", "eight_bits": "FL, 8 bits", "secure": "FL, secure sum",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from course_lib import classroom
 from course_lib.classroom import chooser
 from course_lib.classroom.lessons.lesson_17 import q1, q2, q3
 from course_lib.classroom.lessons.uses import STORIES, Small, Uses
@@ -19,6 +20,7 @@ STUDIES = Path(__file__).resolve().parents[2] / "course_lib/classroom/studies"
 STUDY = json.loads((STUDIES / "cases.json").read_text(encoding="utf-8"))
 ROWS = tables.from_cases(STUDY)
 USES = Uses(STUDY, ROWS)
+EVERYTHING = ROWS + tables.from_dial(classroom.stored("dial"))
 SMALL = Small(json.loads((STUDIES / "edge.json").read_text(encoding="utf-8")))
 
 
@@ -153,8 +155,8 @@ def test_a_defence_of_another_shape_is_told_which_it_takes(answer: Any) -> None:
 def test_no_situation_gets_a_recommendation_that_the_stored_table_contradicts() -> None:
     families = set()
     for situation in choosing.everywhere():
-        found = choosing.recommend(situation, ROWS)
-        assert choosing.contradicted(found, ROWS) == [], situation
+        found = choosing.recommend(situation, EVERYTHING)
+        assert choosing.contradicted(found, EVERYTHING) == [], situation
         if found.row is not None:
             assert not choosing.forbids(found.row, situation)
         families.add(found.family)
@@ -162,7 +164,7 @@ def test_no_situation_gets_a_recommendation_that_the_stored_table_contradicts() 
 
 
 def test_the_form_asks_every_question_says_what_it_asked_and_keeps_its_axes() -> None:
-    choose, menus = chooser.form(ROWS)
+    choose, menus = chooser.form(EVERYTHING)
     assert len(menus) == len(choosing.GRID)
     first = choose()
     assert first.summary.startswith("Asked: raw records stay") and "What would change it" in first.summary
@@ -176,8 +178,8 @@ def test_the_form_asks_every_question_says_what_it_asked_and_keeps_its_axes() ->
 
 
 def test_the_lessons_explorer_is_the_form() -> None:
-    (found,) = explored("17", chooser=chooser, uses=USES)
-    assert list(found.controls) == list(chooser.form(ROWS)[1])
+    (found,) = explored("17", chooser=chooser, everything=EVERYTHING)
+    assert list(found.controls) == list(chooser.form(EVERYTHING)[1])
 
 
 # --- the stored studies ---
