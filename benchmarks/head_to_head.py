@@ -44,7 +44,13 @@ from course_lib.study.dial.runs import plan_of
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/dial.json"
 DONE = Path(tempfile.gettempdir()) / "head_to_head.jsonl"  # the runs of a study that was interrupted
 TUNING_SEEDS = (100, 101, 102)
-SEEDS = {"images": tuple(range(10)), "tabular": tuple(range(10)), "text": tuple(range(8)), "mnist": tuple(range(5)), "deep": tuple(range(5))}
+SEEDS = {
+    "images": tuple(range(10)),
+    "tabular": tuple(range(10)),
+    "text": tuple(range(8)),
+    "mnist": tuple(range(5)),
+    "deep": tuple(range(5)),
+}
 FEW = {
     "mnist": ("one_machine", "ddp", "local_sgd", "fedavg_iid"),
     "deep": ("ddp", "fedavg_iid", "fedavg_1"),
@@ -69,7 +75,9 @@ class Bench:
     def __init__(self, pool: Pool, notes: Path | None) -> None:
         lines = notes.read_text(encoding="utf-8").splitlines() if notes and notes.exists() else []
         self.pool, self.notes = pool, notes
-        self.known: dict[str, tuple[dict[str, Any], float]] = {json.dumps(job): (found, took) for job, found, took in map(json.loads, lines)}
+        self.known: dict[str, tuple[dict[str, Any], float]] = {
+            json.dumps(job): (found, took) for job, found, took in map(json.loads, lines)
+        }
 
     def measured(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """Return the results of all jobs, in their order."""
@@ -200,7 +208,9 @@ def _read(run: Mapping[str, Any], column: int, limit: float) -> float:
     return float([look[1] for look in run["curve"] if look[column] <= limit * (1 + 1e-9)][-1])
 
 
-def one_task(bench: Bench, task: str, budgets: bool = True) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, float]]:
+def one_task(
+    bench: Bench, task: str, budgets: bool = True
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, float]]:
     """Return the rows, what was tried in tuning, and the budgets of a task."""
     tuner = Tuner(bench, task)
     rows = [row(bench, tuner, task, stop) for stop in stops_of(task).values()]
@@ -212,7 +222,12 @@ def one_task(bench: Bench, task: str, budgets: bool = True) -> tuple[list[dict[s
 
 def everything(bench: Bench, tasks: Sequence[str]) -> dict[str, Any]:
     """Run the study of these tasks, and store it, task by task, beside what is stored of the others."""
-    found = {"rows": [], "tuning": [], "budgets": {}, **(json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {})}
+    found = {
+        "rows": [],
+        "tuning": [],
+        "budgets": {},
+        **(json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}),
+    }
     for task in tasks:
         rows, tried, limit = one_task(bench, task)
         for name, new in (("rows", rows), ("tuning", tried)):
@@ -246,7 +261,11 @@ def _link(device: dict[str, Any]) -> dict[str, float]:
 def _processor() -> str:
     """Return the processor's own name, where the system tells."""
     info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    names = (
+        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
     return names[0] if names else platform.processor() or "unknown processor"
 
 
@@ -274,7 +293,9 @@ def fast(bench: Bench) -> list[dict[str, Any]]:
     for kept in (each for each in stored["rows"] if each["data"] in ("images", "tabular", "text")):
         most = max(1, kept["rounds"] // 10)
         jobs = [Job(kept["data"], kept["stop"], kept["rate"], kept["knob"], seed, most=most) for seed in range(5)]
-        rows.append({**kept, "rounds": most, "seeds": list(range(5)), "runs": [dict(run) for run in bench.measured(jobs)]})
+        rows.append(
+            {**kept, "rounds": most, "seeds": list(range(5)), "runs": [dict(run) for run in bench.measured(jobs)]}
+        )
     return rows
 
 
@@ -298,8 +319,12 @@ def bench(workers: int, notes: Path | None) -> Iterator[Bench]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true", help="a tenth of the rounds, five seeds, no tuning; stores nothing")
-    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS), help="which data sets; all when left out")
+    parser.add_argument(
+        "--fast", action="store_true", help="a tenth of the rounds, five seeds, no tuning; stores nothing"
+    )
+    parser.add_argument(
+        "--tasks", nargs="*", default=list(TASKS), choices=list(TASKS), help="which data sets; all when left out"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes")
     given = parser.parse_args()
     tasks = [task for task in given.tasks if task in SEEDS]

@@ -1,6 +1,7 @@
 """The course in one figure: the dial turned stop by stop, what that does to accuracy, and what it costs."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from course_lib.classroom.plots.style import COLOURS, Picture, human
@@ -35,9 +36,13 @@ def dial(
 
     stops = list(table.of(data[0]).values())
     places = _places(stops)
-    made = Figure(figsize=(12.8 if len(data) > 1 else 10.4, 1.75 + 0.245 * max(places.values())), dpi=100, layout="constrained")
+    made = Figure(
+        figsize=(12.8 if len(data) > 1 else 10.4, 1.75 + 0.245 * max(places.values())), dpi=100, layout="constrained"
+    )
     wide = 1.25 if len(data) > 1 else 2.2
-    panels = made.subplots(1, len(data) + 2, sharey=True, width_ratios=[wide] * len(data) + [0.6, 0.6], squeeze=False)[0]
+    panels = made.subplots(1, len(data) + 2, sharey=True, width_ratios=[wide] * len(data) + [0.6, 0.6], squeeze=False)[
+        0
+    ]
     said = [_scores(axes, table, name, budget, places) for axes, name in zip(panels, data, strict=False)]
     said += _prices(panels[len(data) :], stops, places, profile)
     _names(panels[0], stops, places)
@@ -85,14 +90,25 @@ def _scores(axes: "Axes", table: Table, data: str, budget: str, places: dict[str
     for stop, row in rows.items():
         if stop not in places:
             continue
-        axes.text(_LIMITS[1] * 0.96, places[stop], _number(row, budget), ha="right", va="center", fontsize=8, color="0.15")
+        axes.text(
+            _LIMITS[1] * 0.96, places[stop], _number(row, budget), ha="right", va="center", fontsize=8, color="0.15"
+        )
         found = findings.get(stop)
         shown = found.shown if found is not None else None
         if found is not None and shown is not None:
             colour, marker = _LOOKS[kind(found)]
             low, high = max(shown.low, _LIMITS[0]), min(shown.high, _LIMITS[1])
             axes.plot([low, high], [places[stop]] * 2, color=colour, linewidth=2, zorder=2, solid_capstyle="butt")
-            axes.plot(shown.mean, places[stop], marker, color=colour, markersize=7, markeredgecolor="black", markeredgewidth=0.6, zorder=3)
+            axes.plot(
+                shown.mean,
+                places[stop],
+                marker,
+                color=colour,
+                markersize=7,
+                markeredgecolor="black",
+                markeredgewidth=0.6,
+                zorder=3,
+            )
         elif stop == REFERENCE:
             axes.plot(0, places[stop], "D", color="black", markersize=6, zorder=3)
     axes.set_xscale("symlog", linthresh=2, linscale=0.9)
@@ -107,7 +123,7 @@ def _scores(axes: "Axes", table: Table, data: str, budget: str, places: dict[str
 
 
 def _number(row: Row, budget: str) -> str:
-    known = [value for value in row.scores(budget).values() if value == value]
+    known = [value for value in row.scores(budget).values() if isfinite(value)]
     if not known:
         return "broke"
     return f"{100 * sum(known) / len(known):.1f}" + (f" ({row.broke} broke)" if row.broke else "")
@@ -119,7 +135,11 @@ def _told(data: str, measure: str, rows: dict[str, Row], findings: "dict[str, Fi
         shown = found.shown
         by = f" by {abs(shown.mean):.1f}" if shown is not None and kind(found) in (_WORSE, _BETTER) else ""
         sorted_by.setdefault(kind(found), []).append(f"{rows[stop].title}{by}")
-    listed = " ".join(f"{name[0].upper()}{name[1:]} ({len(own)}): {'; '.join(own)}." for name in _LOOKS if (own := sorted_by.get(name)))
+    listed = " ".join(
+        f"{name[0].upper()}{name[1:]} ({len(own)}): {'; '.join(own)}."
+        for name in _LOOKS
+        if (own := sorted_by.get(name))
+    )
     return f"{TASKS[data].title}, {SAID[budget]}: DDP's {measure} is {rows[REFERENCE].interval(budget):.1%}. {listed}"
 
 
@@ -127,11 +147,22 @@ def _prices(panels: Sequence["Axes"], stops: Sequence[Row], places: dict[str, fl
     said = []
     labels = {"bytes": "bytes a participant", "seconds": f"simulated seconds,\n{profile}"}
     for axes, (what, limits) in zip(panels, (("bytes", _BYTES), ("seconds", _SECONDS)), strict=True):
-        values = {row.stop: row.mean("bytes_per_participant") if what == "bytes" else row.mean("seconds", profile) for row in stops}
+        values = {
+            row.stop: row.mean("bytes_per_participant") if what == "bytes" else row.mean("seconds", profile)
+            for row in stops
+        }
         for stop, value in values.items():
             if value:
-                axes.plot([limits[0], value], [places[stop]] * 2, color="0.75", linewidth=5, solid_capstyle="butt", zorder=1)
-                axes.text(value * 1.25, places[stop], human(value) if what == "bytes" else _seconds(value), va="center", fontsize=7.5)
+                axes.plot(
+                    [limits[0], value], [places[stop]] * 2, color="0.75", linewidth=5, solid_capstyle="butt", zorder=1
+                )
+                axes.text(
+                    value * 1.25,
+                    places[stop],
+                    human(value) if what == "bytes" else _seconds(value),
+                    va="center",
+                    fontsize=7.5,
+                )
         axes.set_xscale("log")
         axes.set_xlim(limits)
         axes.minorticks_off()
@@ -142,7 +173,9 @@ def _prices(panels: Sequence["Axes"], stops: Sequence[Row], places: dict[str, fl
         least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
         names = {row.stop: row.title for row in stops}
         shown = human if what == "bytes" else _seconds
-        said.append(f"{labels[what].replace(chr(10), ' ').capitalize()}: from {shown(known[least])} ({names[least]}) to {shown(known[most])} ({names[most]}).")
+        said.append(
+            f"{labels[what].replace(chr(10), ' ').capitalize()}: from {shown(known[least])} ({names[least]}) to {shown(known[most])} ({names[most]})."
+        )
     return said
 
 

@@ -50,9 +50,11 @@ PROFILES = {
 class Course:
     """What happens in a run, as far as its duration goes.
 
-    `work: (rounds,)`: the gradients of the participant that computes most in a round. `exchange`: "none", "all-reduce", "server" or
-    "asynchronous". `sent`: bytes from a participant in a round, `received`: to it. `trips`: how often the server and it talk to and fro
-    in a round. `moved`: bytes of raw data that the largest owner sends before the first round, `dealt`: that a worker gets.
+    `work: (rounds,)`: the gradients of the participant that computes most in a round. `exchange`: "none", "all-reduce", "server",
+    "asynchronous", "neighbours" or "silos". `sent`: bytes from a participant in a round, `received`: to it. `trips`: how often the server
+    and it talk to and fro in a round. `moved`: bytes of raw data that the largest owner sends before the first round, `dealt`: that a
+    worker gets. In silos of `members` workers each sends `inside` bytes a step on a link of a data centre, and after `every` steps a silo
+    sends and receives.
     """
 
     work: np.ndarray
@@ -64,20 +66,29 @@ class Course:
     trips: int = 1
     moved: float = 0.0
     dealt: float = 0.0
+    members: int = 1
+    inside: float = 0.0
+    every: int = 1
 
 
 def seconds(course: Course, on: Profile) -> np.ndarray:
     """Return the simulated seconds `(rounds,)` from the start to the end of each round."""
-    computing = np.array([on.computing(examples, course.multiplications) for examples in course.work])
+    each = np.array([on.computing(examples, course.multiplications) for examples in course.work])
     if course.exchange == "all-reduce":
-        talking = on.around(course.participants, course.sent)
-    elif course.exchange == "none":
-        talking = 0.0
-    else:
-        talking = on.there_and_back(course.sent, course.received) + 2 * (course.trips - 1) * on.latency
-    each = computing + talking
-    if course.exchange == "asynchronous":  # everybody is at work all the time, and one of them is done in every n-th part of it
-        each = each / course.participants
+        each += on.around(course.participants, course.sent)
+    elif course.exchange == "neighbours":
+        each += on.latency + course.sent / on.device.uplink
+    elif course.exchange == "silos":
+        each += PROFILES["datacentre"].around(course.members, course.inside)
+        each[course.every - 1 :: course.every] += on.there_and_back(course.sent, course.received)
+    elif course.exchange != "none":
+        each += on.there_and_back(course.sent, course.received) + 2 * (course.trips - 1) * on.latency
+    if (
+        course.exchange == "asynchronous"
+    ):  # everybody is at work all the time, and one of them is done in every n-th part of it
+        each /= course.participants
+    if course.exchange == "silos":  # raw data stays inside a silo
+        on = PROFILES["datacentre"]
     start = 0.0
     if course.moved:
         start = on.latency + course.moved / on.device.uplink

@@ -8,13 +8,17 @@ import numpy as np
 import torch
 
 from course_lib import learning, rounds
+from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
 from course_lib.plans import Plan
 from course_lib.rounds.preparation import participant_sizes
 from course_lib.rounds.run import Run
 from course_lib.study.dial.clock import PROFILES, Course, seconds
-from course_lib.study.dial.stops import STOPS, Setting, Stop, without_attack
+from course_lib.study.dial.stops import SILOS, STOPS, Setting, Stop, without_attack
 from course_lib.study.dial.tasks import TASKS, Material, Task, material, owners
+from course_lib.topology import gossip, graphs, hierarchical
+from course_lib.topology.gossip import Leaderless
+from course_lib.topology.hierarchical import Hierarchy
 
 _LOOKS = 20  # evaluations of a run
 _ENOUGH = 10  # examples of its own by which a client's accuracy is judged
@@ -41,7 +45,9 @@ def plan_of(job: Job) -> Plan:
     stop, of = STOPS[job.stop], material(job.task, job.tuning)
     plan = stop.plan(Setting(TASKS[job.task], len(of.train), job.rate, job.seed, job.knob))
     if job.most is not None:
-        plan = plan.but(rounds=min(job.most, plan.rounds))
+        # Silos average after the last of their steps: never in between.
+        each = local_steps(job) if stop.runs_on == "silos" else 1
+        plan = plan.but(rounds=min(max(each, job.most // each * each), plan.rounds))
     return without_attack(plan) if job.tuning else plan
 
 
@@ -63,9 +69,22 @@ def measure(job: Job, progress: Any = None) -> dict[str, Any]:
 
 
 def _fitted(job: Job, plan: Plan, clients: Sequence[np.ndarray], every: int, progress: Any) -> Run:
-    of = material(job.task, job.tuning)
+    of, model, runs_on = material(job.task, job.tuning), TASKS[job.task].model, STOPS[job.stop].runs_on
     own: dict[str, Any] = {"test": of.judge, "seed": job.seed, "evaluate_every": every, "progress": progress}
-    return rounds.fit(TASKS[job.task].model, of.train, clients, plan, **own)
+    if runs_on == "ring":
+        return gossip.fit(model, of.train, clients, plan, graphs.ring(len(clients)), **own)
+    if runs_on == "silos":
+        each = local_steps(job)
+        own["evaluate_every"] = max(1, every // each)
+        return hierarchical.fit(
+            model, of.train, clients, plan, hierarchical.even(len(clients), SILOS), every=each, **own
+        )
+    return rounds.fit(model, of.train, clients, plan, **own)
+
+
+def local_steps(job: Job) -> int:
+    """Return how many steps silos take between two averages of all."""
+    return Setting(TASKS[job.task], len(material(job.task, job.tuning).train), job.rate, job.seed, job.knob).local_steps
 
 
 def noted(
@@ -78,10 +97,14 @@ def noted(
     included; `examples`: gradients computed by all; `seconds`: simulated, by profile; `epsilon` of a private run.
     `curve`: [round, score, bytes, seconds by profile] at each evaluation; only the last has a score that is no accuracy.
     """
-    report = learning.report(run.model, of.judge)
-    spent, clocks = link(run, stop.participants), {name: seconds(course(run, task, stop, of, clients), PROFILES[name]) for name in _CLOCK}
+    report = reported(run, of.judge)
+    spent, clocks = (
+        link(run, stop.participants),
+        {name: seconds(course(run, task, stop, of, clients), PROFILES[name]) for name in _CLOCK},
+    )
     done = run.history["round"].to_numpy(dtype=int)
-    known = run.history["accuracy"].round(5).tolist() if task.score == "accuracy" else [None] * len(done)
+    seen = run.history["node_accuracy" if isinstance(run, Leaderless) else "accuracy"]
+    known = seen.round(5).tolist() if task.score == "accuracy" else [None] * len(done)
     scores = [*known[:-1], round(report[task.score], 5)]
     curve = [
         [int(at), score, round(sent), *(float(f"{clocks[name][at - 1]:.4g}") for name in _CLOCK)]
@@ -91,11 +114,19 @@ def noted(
         "score": round(report[task.score], 5),
         "accuracy": round(report["accuracy"], 5), "macro_f1": round(report["macro_f1"], 5), "pr_auc": round(report["pr_auc"], 5),
         "worst_client": worst_client(run, of, tests), "bytes_per_participant": curve[-1][2],
+        **({"bytes_across": round(run.bytes_across / stop.participants)} if isinstance(run, Hierarchy) else {}),
         "examples": round(float(sum(sum(each.values()) for each in gradients(run.plan, run.attendance, _sizes(run.plan, clients))))),
         "seconds": dict(zip(_CLOCK, curve[-1][3:], strict=True)),
         **_promise(run),
         "broken": False, "curve": curve,
     }  # fmt: skip
+
+
+def reported(run: Run, judge: Dataset) -> dict[str, float]:
+    """Return `learning.report` of the run's model; without a server, the mean over the models that everybody has, for nobody has their mean."""
+    models = run.models if isinstance(run, Leaderless) else [run.model]
+    found = [learning.report(model, judge) for model in models]
+    return {name: sum(own[name] for own in found) / len(found) for name in found[0]}
 
 
 def _promise(run: Run) -> dict[str, Any]:
@@ -108,8 +139,13 @@ def _promise(run: Run) -> dict[str, Any]:
 
 def worst_client(run: Run, of: Material, tests: Sequence[np.ndarray]) -> float | None:
     """Return the accuracy of the run's model for the client that it serves worst; None where no client has examples enough to tell."""
-    right = (learning.evaluation.scores(run.model, of.judge.x).argmax(1) == of.judge.y).numpy()
-    own = [float(right[test].mean()) for test in tests if len(test) >= _ENOUGH]
+    models = run.models if isinstance(run, Leaderless) else [run.model] * len(tests)
+    right = {
+        id(model): (learning.evaluation.scores(model, of.judge.x).argmax(1) == of.judge.y).numpy() for model in models
+    }
+    own = [
+        float(right[id(model)][test].mean()) for model, test in zip(models, tests, strict=True) if len(test) >= _ENOUGH
+    ]
     return round(min(own), 4) if own else None
 
 
@@ -137,10 +173,14 @@ def link(run: Run, participants: int) -> np.ndarray:
 
     Between workers a message goes through two such links; to and from a server through one, for the server's is nobody's own.
     """
-    kept, plan = run.history, run.plan
-    ends = 2 if plan.exchange == "all-reduce" else 1
-    talked = (kept["bytes_up"] + kept["bytes_down"]).to_numpy(dtype=float)
-    return (ends * talked + kept["bytes_moved"].to_numpy(dtype=float)) / participants
+    kept = run.history
+    up, down, moved = (kept[name].to_numpy(dtype=float) for name in ("bytes_up", "bytes_down", "bytes_moved"))
+    if isinstance(run, Hierarchy):
+        across = kept["bytes_across"].to_numpy(dtype=float)
+        between = 2 * (up - across / 2)  # gradients and their means, between the workers of a silo
+        return (between + up + down + moved) / participants
+    ends = 2 if run.plan.exchange == "all-reduce" or isinstance(run, Leaderless) else 1
+    return (ends * (up + down) + moved) / participants
 
 
 def course(run: Run, task: Task, stop: Stop, of: Material, clients: Sequence[np.ndarray]) -> Course:
@@ -152,9 +192,24 @@ def course(run: Run, task: Task, stop: Stop, of: Material, clients: Sequence[np.
     asked = sum(len(now.asked) for now in run.attendance)
     moved = dealt = 0.0
     if plan.data == "pooled":
-        whole = float(run.traffic.loc[(run.traffic["kind"] == "data") & (run.traffic["receiver"] == "server"), "bytes"].sum())
+        whole = float(
+            run.traffic.loc[
+                (run.traffic["kind"] == "data") & run.traffic["sender"].str.startswith("client"), "bytes"
+            ].sum()
+        )
         moved = whole * max(len(own) for own in clients) / len(of.train)
         dealt = 0.0 if plan.exchange == "none" else whole / stop.participants
+    trips = _TRIPS_BEHIND_MASKS if plan.secure_aggregation else 1
+    basis: dict[str, Any] = {"participants": stop.participants, "multiplications": task.multiplications}
+    if isinstance(run, Hierarchy):
+        across = run.bytes_across / len(run.silos) / (rounds_done / run.every) / 2
+        inside = 2 * (up - run.bytes_across / 2) / stop.participants / rounds_done
+        return Course(
+            np.array(work), "silos", sent=across, received=across, moved=moved, dealt=dealt, members=len(run.silos[0]), inside=inside,
+            every=run.every, **basis,
+        )  # fmt: skip
+    if isinstance(run, Leaderless):
+        return Course(np.array(work), "neighbours", sent=down / stop.participants / rounds_done, received=0.0, **basis)
     if plan.exchange == "all-reduce":
         sent, received, exchange = (up + down) / stop.participants / rounds_done, 0.0, "all-reduce"
     elif plan.exchange == "none":
@@ -163,6 +218,8 @@ def course(run: Run, task: Task, stop: Stop, of: Material, clients: Sequence[np.
         sent, received = up / max(1, heard), down / max(1, asked)
         exchange = "asynchronous" if plan.asynchronous is not None else "server"
     return Course(
-        np.array(work), exchange, stop.participants, task.multiplications, sent, received,
-        _TRIPS_BEHIND_MASKS if plan.secure_aggregation else 1, moved, dealt,
-    )  # fmt: skip
+        np.array(work), exchange, sent=sent, received=received, trips=trips, moved=moved, dealt=dealt, **basis
+    )
+
+
+__all__ = ["Job", "course", "gradients", "link", "local_steps", "measure", "noted", "plan_of", "worst_client"]

@@ -7,6 +7,7 @@ Every stop has 20 participants, batches of ten each, and computes the same numbe
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import torch
 
@@ -27,6 +28,7 @@ from course_lib.study.dial.tasks import BATCH, PARTICIPANTS, Skew, Task
 CROWD, ASKED = 200, 0.25  # users of the stops with a crowd, and which share of them is asked in a round
 SAMPLE_RATE = 0.2  # of each client's examples, in a batch of example-level privacy
 ATTACKERS, COUNTED_ON = 4, 6  # 20%, and how many the defence is prepared for: nobody tells a server
+SILOS = 4  # of five clients each
 ANSWERING = 0.4  # half of the clients are asked, and of those one in five drops out
 EPSILONS = (8, 3, 1)
 FAMILIES = {
@@ -80,7 +82,7 @@ class Stop:
     family: str = "federated"
     participants: int = PARTICIPANTS
     versus: str = "fedavg_1"
-    runs_on: str = "rounds"  # or "hierarchical", "gossip": which loop carries the plan out
+    runs_on: Literal["rounds", "silos", "ring"] = "rounds"  # which loop carries the plan out
 
 
 def _fedavg(of: Setting) -> Plan:
@@ -133,6 +135,10 @@ def _attacked(of: Setting) -> Plan:
     return _fedavg(of).but(attack=Attack(attackers(of.seed), model=SignFlip(5.0)))
 
 
+def _hybrid(of: Setting) -> Plan:
+    return plans.synchronous_sgd(of.rounds * of.local_steps, BATCH, of.rate)
+
+
 _UPDATES = "every client's update"
 _ITS_NOISE = "every client's update, clipped; the server adds the noise itself"
 _NOISED = "every client's update, noised by the client"
@@ -177,6 +183,10 @@ STOPS = {
              family="attacked"),
         Stop("defended", "4 of 20 attack, multi-Krum", "a robust rule instead of the mean", _UPDATES,
              lambda of: _attacked(of).but(aggregation=MultiKrum(COUNTED_ON)), (0.2, 0.4, 0.8), versus="attacked", family="attacked"),
+        Stop("hybrid", f"hybrid: DDP in {SILOS} silos, FedAvg across", "five clients each pool their data in a silo", "each silo's update",
+             _hybrid, (0.2, 0.4, 0.8), family="leaderless", runs_on="silos"),
+        Stop("gossip", "gossip: a ring without a server", "neighbours average, nobody coordinates", "nothing: there is none; neighbours see models",
+             _fedavg, (0.2, 0.4, 0.8), family="leaderless", runs_on="ring"),
     )
 }  # fmt: skip
 

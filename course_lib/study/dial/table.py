@@ -83,7 +83,9 @@ class Table:
         """Return the rows of a data set, by stop. Raises ValueError, naming what there is, for another."""
         found = {row.stop: row for row in self.rows if row.data == data}
         if not found:
-            raise ValueError(f"no data {data!r} in the study; there are: {', '.join(dict.fromkeys(row.data for row in self.rows))}")
+            raise ValueError(
+                f"no data {data!r} in the study; there are: {', '.join(dict.fromkeys(row.data for row in self.rows))}"
+            )
         return found
 
     def row(self, data: str, stop: str) -> Row:
@@ -93,14 +95,20 @@ class Table:
             raise ValueError(f"no stop {stop!r} for {data!r}; there are: {', '.join(found)}")
         return found[stop]
 
-    def compare(self, data: str, stop: str, against: str = REFERENCE, claim: Claim = "equal", budget: str = GRADIENTS) -> Finding:
+    def compare(
+        self, data: str, stop: str, against: str = REFERENCE, claim: Claim = "equal", budget: str = GRADIENTS
+    ) -> Finding:
         """Judge a claim about the score of a stop less that of another, paired by seed; alone, without correction."""
         first, second = self.row(data, stop), self.row(data, against)
         return compare(first.scores(budget), second.scores(budget), claim)
 
-    def differences(self, data: str, against: str = REFERENCE, claim: Claim = "equal", budget: str = GRADIENTS) -> dict[str, Finding]:
+    def differences(
+        self, data: str, against: str = REFERENCE, claim: Claim = "equal", budget: str = GRADIENTS
+    ) -> dict[str, Finding]:
         """Judge every other stop against one, with Holm's correction for all of them: what one table shows."""
-        return holm({stop: self.compare(data, stop, against, claim, budget) for stop in self.of(data) if stop != against})
+        return holm(
+            {stop: self.compare(data, stop, against, claim, budget) for stop in self.of(data) if stop != against}
+        )
 
 
 def read(study: Mapping[str, Any]) -> Table:

@@ -14,7 +14,7 @@ Skew = Literal["IID", "Dirichlet 1", "Dirichlet 0.1"]
 
 PARTICIPANTS, BATCH = 20, 10
 HELD_OUT = 0.2  # of the training data, to tune on
-_WINDOWS, _TEST_WINDOWS = 134, 34  # of each of the keyboard's 60 authors: about 8,000 and 2,000
+_WINDOWS, _TEST_WINDOWS = 84, 42  # of each of the keyboard's 60 authors: 5,040 and 2,520
 _PAYMENTS = {"train": (0, 10_000), "tune": (1, 10_000), "test": (2, 16_000)}  # seed of the generator, and how many
 
 
@@ -45,9 +45,9 @@ TASKS = {
         Task(
             "tabular", "table: payments, 1% of them fraud", models.mlp((32,)), 8, 576, score="pr_auc", dealt_by="bank", chance=0.01
         ),
-        Task("text", "text: a keyboard's next character", models.causal(), 6, 35_136, dealt_by="author", chance=0.17),
+        Task("text", "text: a keyboard's next character", models.causal(), 10, 35_136, dealt_by="author", chance=0.17),
         Task("mnist", "all of MNIST: 60,000 digits", models.mlp((64,)), 3, 50_816, rounds_a_pass=15),
-        Task("deep", "5,000 MNIST digits, a convolutional network", models.lenet(), 6, 416_520),
+        Task("deep", "5,000 MNIST digits, a convolutional network", models.lenet(), 15, 416_520),
     )
 }  # fmt: skip
 
@@ -68,7 +68,9 @@ def material(key: str, tuning: bool) -> Material:
     if key == "text":
         return _keyboard(tuning)
     if key == "tabular":
-        (train, by), (judge, judge_by) = (_payments(*_PAYMENTS[part]) for part in ("train", "tune" if tuning else "test"))
+        (train, by), (judge, judge_by) = (
+            _payments(*_PAYMENTS[part]) for part in ("train", "tune" if tuning else "test")
+        )
         return Material(train, judge, by, judge_by)
     train, judge = data.load("mnist" if key == "mnist" else "mnist5k")
     if tuning:
