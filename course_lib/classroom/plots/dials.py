@@ -1,11 +1,11 @@
 """The course in one figure: the dial turned stop by stop, what that does to accuracy, and what it costs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 
 from course_lib.classroom.plots.style import COLOURS, Picture, human
-from course_lib.study.dial.stops import FAMILIES
+from course_lib.study.dial.stops import FAMILIES, STOPS
 from course_lib.study.dial.table import GRADIENTS, REFERENCE, SAID, Row, Table
 from course_lib.study.dial.tasks import TASKS
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from course_lib.learning import Finding
 
 # How a stop compares with DDP: its words, its colour and its marker, which say the same.
-_SAME, _WORSE, _BETTER, _OPEN = "as good as DDP, within a point", "worse than DDP", "better than DDP", "cannot tell"
-_LOOKS = {_SAME: (COLOURS[0], "o"), _WORSE: (COLOURS[3], "v"), _BETTER: (COLOURS[2], "^"), _OPEN: ("0.55", "s")}
-_TICKS = (-80, -40, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10)
-_LIMITS = (-95, 14)
+SAME_AS, WORSE, BETTER_THAN, OPEN = "as good as DDP, within a point", "worse than DDP", "better than DDP", "cannot tell"
+_LOOKS = {SAME_AS: (COLOURS[0], "o"), WORSE: (COLOURS[3], "v"), BETTER_THAN: (COLOURS[2], "^"), OPEN: ("0.55", "s")}
+_TICKS = (-80, -40, -20, -10, -5, -2, -1, 1, 2, 5, 10, 20, 40, 80)
+_LOWEST, _HIGHEST, _LITTLE = -95.0, 95.0, 9.0  # points: at equal gradients nobody is far ahead
 _BYTES, _SECONDS = (5e3, 2e9), (5e-4, 2e5)
 
 
@@ -34,7 +34,7 @@ def dial(
     """
     from matplotlib.figure import Figure
 
-    stops = list(table.of(data[0]).values())
+    stops = _stops(table)
     places = _places(stops)
     made = Figure(
         figsize=(12.8 if len(data) > 1 else 10.4, 1.75 + 0.245 * max(places.values())), dpi=100, layout="constrained"
@@ -43,12 +43,19 @@ def dial(
     panels = made.subplots(1, len(data) + 2, sharey=True, width_ratios=[wide] * len(data) + [0.6, 0.6], squeeze=False)[
         0
     ]
-    said = [_scores(axes, table, name, budget, places) for axes, name in zip(panels, data, strict=False)]
-    said += _prices(panels[len(data) :], stops, places, profile)
+    highest = _LITTLE if len(data) > 1 and budget == GRADIENTS else _HIGHEST
+    said = [_scores(axes, table, name, budget, places, highest) for axes, name in zip(panels, data, strict=False)]
+    said += _prices(panels[len(data) :], table.of(data[0]), places, profile)
     _names(panels[0], stops, places)
     made.suptitle(title or f"The dial: 20 participants, {SAID[budget]}", fontsize=13)
     _legend(made)
     return Picture(made, f"{title or 'The dial'}. {' '.join(said)}")
+
+
+def _stops(table: Table) -> list[Row]:
+    """Return a row for each stop that any of the three data sets has, in the order of the dial: the figure looks alike for all of them."""
+    found = {row.stop: row for row in reversed(table.rows) if row.data in ("images", "tabular", "text")}
+    return [found[stop] for stop in STOPS if stop in found]
 
 
 def _places(stops: Sequence[Row]) -> dict[str, float]:
@@ -76,13 +83,13 @@ def _names(axes: "Axes", stops: Sequence[Row], places: dict[str, float]) -> None
 def kind(finding: "Finding") -> str:
     """Return how a stop compares with DDP, in the words of the figure's legend; `finding`: of the claim that it equals DDP."""
     if finding.outcome == "holds":
-        return _SAME
+        return SAME_AS
     if finding.outcome == "cannot tell" or finding.interval is None:
-        return _OPEN
-    return _WORSE if finding.interval.mean < 0 else _BETTER
+        return OPEN
+    return WORSE if finding.interval.mean < 0 else BETTER_THAN
 
 
-def _scores(axes: "Axes", table: Table, data: str, budget: str, places: dict[str, float]) -> str:
+def _scores(axes: "Axes", table: Table, data: str, budget: str, places: dict[str, float], highest: float) -> str:
     rows, findings = table.of(data), table.differences(data, budget=budget)
     measure = "accuracy" if TASKS[data].score == "accuracy" else "PR-AUC"
     axes.axvspan(-1, 1, color="0.9", zorder=0)
@@ -90,14 +97,15 @@ def _scores(axes: "Axes", table: Table, data: str, budget: str, places: dict[str
     for stop, row in rows.items():
         if stop not in places:
             continue
-        axes.text(
-            _LIMITS[1] * 0.96, places[stop], _number(row, budget), ha="right", va="center", fontsize=8, color="0.15"
-        )
+        axes.annotate(
+            _number(row, budget), (1.0, places[stop]), xycoords=("axes fraction", "data"), xytext=(3, 0), textcoords="offset points",
+            ha="left", va="center", fontsize=8, color="0.15", annotation_clip=False,
+        )  # fmt: skip
         found = findings.get(stop)
         shown = found.shown if found is not None else None
         if found is not None and shown is not None:
             colour, marker = _LOOKS[kind(found)]
-            low, high = max(shown.low, _LIMITS[0]), min(shown.high, _LIMITS[1])
+            low, high = max(shown.low, _LOWEST), min(shown.high, highest)
             axes.plot([low, high], [places[stop]] * 2, color=colour, linewidth=2, zorder=2, solid_capstyle="butt")
             axes.plot(
                 shown.mean,
@@ -112,13 +120,16 @@ def _scores(axes: "Axes", table: Table, data: str, budget: str, places: dict[str
         elif stop == REFERENCE:
             axes.plot(0, places[stop], "D", color="black", markersize=6, zorder=3)
     axes.set_xscale("symlog", linthresh=2, linscale=0.9)
-    axes.set_xlim(_LIMITS)
-    axes.set_xticks(_TICKS, [f"{tick:+d}" if tick else "0" for tick in _TICKS], fontsize=7, rotation=60)
+    axes.set_xlim(_LOWEST, highest)
+    ticks = [tick for tick in _TICKS if tick < highest]
+    axes.set_xticks(ticks, [f"{tick:+d}" for tick in ticks], fontsize=7, rotation=60)
     axes.minorticks_off()
     _plain(axes)
     own = rows[REFERENCE].interval(budget)
     axes.set_title(f"{TASKS[data].title}\nDDP: {measure} {own:.1%}", fontsize=9)
-    axes.set_xlabel(f"{measure} less DDP's (points); right: its {measure} (%)", fontsize=8)
+    axes.set_xlabel("points more or less than DDP", fontsize=8)
+    axes.annotate(f"{measure} (%)", (1.0, 1.05), xycoords=("axes fraction", "data"), xytext=(30, 0), textcoords="offset points",
+                  ha="right", va="center", fontsize=7, color="0.15", annotation_clip=False)  # fmt: skip
     return _told(data, measure, rows, findings, budget)
 
 
@@ -133,7 +144,7 @@ def _told(data: str, measure: str, rows: dict[str, Row], findings: "dict[str, Fi
     sorted_by: dict[str, list[str]] = {}
     for stop, found in findings.items():
         shown = found.shown
-        by = f" by {abs(shown.mean):.1f}" if shown is not None and kind(found) in (_WORSE, _BETTER) else ""
+        by = f" by {abs(shown.mean):.1f}" if shown is not None and kind(found) in (WORSE, BETTER_THAN) else ""
         sorted_by.setdefault(kind(found), []).append(f"{rows[stop].title}{by}")
     listed = " ".join(
         f"{name[0].upper()}{name[1:]} ({len(own)}): {'; '.join(own)}."
@@ -143,13 +154,13 @@ def _told(data: str, measure: str, rows: dict[str, Row], findings: "dict[str, Fi
     return f"{TASKS[data].title}, {SAID[budget]}: DDP's {measure} is {rows[REFERENCE].interval(budget):.1%}. {listed}"
 
 
-def _prices(panels: Sequence["Axes"], stops: Sequence[Row], places: dict[str, float], profile: str) -> list[str]:
+def _prices(panels: Sequence["Axes"], rows: Mapping[str, Row], places: dict[str, float], profile: str) -> list[str]:
     said = []
     labels = {"bytes": "bytes a participant", "seconds": f"simulated seconds,\n{profile}"}
     for axes, (what, limits) in zip(panels, (("bytes", _BYTES), ("seconds", _SECONDS)), strict=True):
         values = {
             row.stop: row.mean("bytes_per_participant") if what == "bytes" else row.mean("seconds", profile)
-            for row in stops
+            for row in rows.values()
         }
         for stop, value in values.items():
             if value:
@@ -171,7 +182,7 @@ def _prices(panels: Sequence["Axes"], stops: Sequence[Row], places: dict[str, fl
         _plain(axes)
         known = {stop: value for stop, value in values.items() if value}
         least, most = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-        names = {row.stop: row.title for row in stops}
+        names = {row.stop: row.title for row in rows.values()}
         shown = human if what == "bytes" else _seconds
         said.append(
             f"{labels[what].replace(chr(10), ' ').capitalize()}: from {shown(known[least])} ({names[least]}) to {shown(known[most])} ({names[most]})."

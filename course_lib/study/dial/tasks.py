@@ -46,8 +46,8 @@ TASKS = {
             "tabular", "table: payments, 1% of them fraud", models.mlp((32,)), 8, 576, score="pr_auc", dealt_by="bank", chance=0.01
         ),
         Task("text", "text: a keyboard's next character", models.causal(), 10, 35_136, dealt_by="author", chance=0.17),
-        Task("mnist", "all of MNIST: 60,000 digits", models.mlp((64,)), 3, 50_816, rounds_a_pass=15),
-        Task("deep", "5,000 MNIST digits, a convolutional network", models.lenet(), 15, 416_520),
+        Task("mnist", "all of MNIST: 60,000 digits", models.mlp((64,)), 2, 50_816, rounds_a_pass=15),
+        Task("deep", "5,000 MNIST digits, a convolutional network", models.lenet(), 10, 416_520),
     )
 }  # fmt: skip
 
