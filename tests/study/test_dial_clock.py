@@ -44,9 +44,13 @@ def test_neighbours_wait_for_one_message() -> None:
 
 def test_silos_use_their_own_network_inside_and_the_slow_link_now_and_then() -> None:
     inside = PROFILES["datacentre"].around(2, 5e5)
-    assert of("silos", members=2, inside=5e5, every=2) == pytest.approx([0.2 + inside, 0.2 + inside + 0.4 + inside + 1.7])
+    assert of("silos", members=2, inside=5e5, every=2) == pytest.approx(
+        [0.2 + inside, 0.2 + inside + 0.4 + inside + 1.7]
+    )
 
 
 def test_the_three_networks_are_in_order_of_speed() -> None:
-    fast, office, phones = (seconds(Course(np.array([200.0]), "server", 20, 50_000, 2e5, 2e5), own)[0] for own in PROFILES.values())
+    fast, office, phones = (
+        seconds(Course(np.array([200.0]), "server", 20, 50_000, 2e5, 2e5), own)[0] for own in PROFILES.values()
+    )
     assert fast < office < phones

@@ -55,7 +55,9 @@ def test_every_stop_computes_as_many_gradients(stop: str) -> None:
     own, made = STOPS[stop], plan(stop)
     held = [EXAMPLES // own.participants] * own.participants
     sizes = preparation.participant_sizes(made, held)
-    attendance = preparation.attendance(made.but(exchange="server") if own.runs_on != "rounds" else made, sizes, 50_890, seed=0)
+    attendance = preparation.attendance(
+        made.but(exchange="server") if own.runs_on != "rounds" else made, sizes, 50_890, seed=0
+    )
     total = sum(sum(each.values()) for each in gradients(made, attendance, sizes))
     # A cohort that is drawn, and answers that are lost, leave something to chance.
     assert total == pytest.approx(TASKS["images"].passes * EXAMPLES, rel=0.05)
@@ -86,8 +88,13 @@ def test_stops_compare_with_stops_that_there_are() -> None:
     assert PARTICIPANTS % SILOS == 0 and (1 / ASKED).is_integer()
 
 
-@pytest.mark.parametrize(("task", "shape", "classes"), [("images", (1, 28, 28), 10), ("tabular", (16,), 2), ("text", (16,), 37), ("deep", (1, 28, 28), 10)])
-def test_the_clock_knows_how_many_multiplications_an_example_takes(task: str, shape: tuple[int, ...], classes: int) -> None:
+@pytest.mark.parametrize(
+    ("task", "shape", "classes"),
+    [("images", (1, 28, 28), 10), ("tabular", (16,), 2), ("text", (16,), 37), ("deep", (1, 28, 28), 10)],
+)
+def test_the_clock_knows_how_many_multiplications_an_example_takes(
+    task: str, shape: tuple[int, ...], classes: int
+) -> None:
     model, counted = TASKS[task].model.build(shape, classes, 0), 0
 
     def count(layer: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:

@@ -44,7 +44,10 @@ def dial(
         0
     ]
     highest = _LITTLE if len(data) > 1 and budget == GRADIENTS else _HIGHEST
-    said = [_scores(axes, table, name, budget, places, highest) for axes, name in zip(panels, data, strict=False)]
+    said = [
+        _scores(axes, table, name, budget, places, highest, len(data) > 1)
+        for axes, name in zip(panels, data, strict=False)
+    ]
     said += _prices(panels[len(data) :], table.of(data[0]), places, profile)
     _names(panels[0], stops, places)
     made.suptitle(title or f"The dial: 20 participants, {SAID[budget]}", fontsize=13)
@@ -89,7 +92,9 @@ def kind(finding: "Finding") -> str:
     return WORSE if finding.interval.mean < 0 else BETTER_THAN
 
 
-def _scores(axes: "Axes", table: Table, data: str, budget: str, places: dict[str, float], highest: float) -> str:
+def _scores(
+    axes: "Axes", table: Table, data: str, budget: str, places: dict[str, float], highest: float, brief: bool
+) -> str:
     rows, findings = table.of(data), table.differences(data, budget=budget)
     measure = "accuracy" if TASKS[data].score == "accuracy" else "PR-AUC"
     axes.axvspan(-1, 1, color="0.9", zorder=0)
@@ -130,7 +135,7 @@ def _scores(axes: "Axes", table: Table, data: str, budget: str, places: dict[str
     axes.set_xlabel("points more or less than DDP", fontsize=8)
     axes.annotate(f"{measure} (%)", (1.0, 1.05), xycoords=("axes fraction", "data"), xytext=(30, 0), textcoords="offset points",
                   ha="right", va="center", fontsize=7, color="0.15", annotation_clip=False)  # fmt: skip
-    return _told(data, measure, rows, findings, budget)
+    return _told(data, measure, rows, findings, budget, brief)
 
 
 def _number(row: Row, budget: str) -> str:
@@ -140,18 +145,22 @@ def _number(row: Row, budget: str) -> str:
     return f"{100 * sum(known) / len(known):.1f}" + (f" ({row.broke} broke)" if row.broke else "")
 
 
-def _told(data: str, measure: str, rows: dict[str, Row], findings: "dict[str, Finding]", budget: str) -> str:
+def _told(
+    data: str, measure: str, rows: Mapping[str, Row], findings: "Mapping[str, Finding]", budget: str, brief: bool
+) -> str:  # fmt: skip
+    """Return what a panel shows, in words; `brief`: those that are as good, and those that cannot be told, are only counted."""
     sorted_by: dict[str, list[str]] = {}
     for stop, found in findings.items():
         shown = found.shown
         by = f" by {abs(shown.mean):.1f}" if shown is not None and kind(found) in (WORSE, BETTER_THAN) else ""
         sorted_by.setdefault(kind(found), []).append(f"{rows[stop].title}{by}")
-    listed = " ".join(
-        f"{name[0].upper()}{name[1:]} ({len(own)}): {'; '.join(own)}."
-        for name in _LOOKS
-        if (own := sorted_by.get(name))
-    )
-    return f"{TASKS[data].title}, {SAID[budget]}: DDP's {measure} is {rows[REFERENCE].interval(budget):.1%}. {listed}"
+    parts = []
+    for name in (BETTER_THAN, WORSE, SAME_AS, OPEN):
+        own = sorted_by.get(name, [])
+        if own:
+            listed = "" if brief and name in (SAME_AS, OPEN) else f": {'; '.join(own)}"
+            parts.append(f"{name[0].upper()}{name[1:]} ({len(own)}){listed}.")
+    return f"{TASKS[data].title}, {SAID[budget]}: DDP's {measure} is {rows[REFERENCE].interval(budget):.1%}. {' '.join(parts)}"
 
 
 def _prices(panels: Sequence["Axes"], rows: Mapping[str, Row], places: dict[str, float], profile: str) -> list[str]:

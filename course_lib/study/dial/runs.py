@@ -55,21 +55,26 @@ def measure(job: Job, progress: Any = None) -> dict[str, Any]:
     """Return what a run comes to; see `noted`. One that breaks has no accuracy; one without a round is the untrained model."""
     torch.set_num_threads(1)
     task, stop, of = TASKS[job.task], STOPS[job.stop], material(job.task, job.tuning)
-    clients, tests = owners(of, stop.skew, stop.participants, job.seed)
     if job.most == 0:
         untrained = task.model.build(of.train.shape, len(of.train.classes), job.seed)
         return {"score": round(learning.report(untrained, of.judge)[task.score], 5), "broken": False}
-    plan = plan_of(job)
-    every = max(1, plan.rounds // _LOOKS)
+    clients, tests = owners(of, stop.skew, stop.participants, job.seed)
     try:
-        run = _fitted(job, plan, clients, every, progress)
+        run = fitted(job, clients, progress)
     except rounds.DivergedError:
         return {"score": float("nan"), "broken": True}
     return noted(run, task, stop, of, clients, tests)
 
 
-def _fitted(job: Job, plan: Plan, clients: Sequence[np.ndarray], every: int, progress: Any) -> Run:
-    of, model, runs_on = material(job.task, job.tuning), TASKS[job.task].model, STOPS[job.stop].runs_on
+def fitted(job: Job, clients: Sequence[np.ndarray], progress: Any = None) -> Run:
+    """Carry out a job's plan with the loop that its stop runs on. Raises rounds.DivergedError for a run that breaks."""
+    of, model, runs_on, plan = (
+        material(job.task, job.tuning),
+        TASKS[job.task].model,
+        STOPS[job.stop].runs_on,
+        plan_of(job),
+    )
+    every = max(1, plan.rounds // _LOOKS)
     own: dict[str, Any] = {"test": of.judge, "seed": job.seed, "evaluate_every": every, "progress": progress}
     if runs_on == "ring":
         return gossip.fit(model, of.train, clients, plan, graphs.ring(len(clients)), **own)
@@ -222,4 +227,4 @@ def course(run: Run, task: Task, stop: Stop, of: Material, clients: Sequence[np.
     )
 
 
-__all__ = ["Job", "course", "gradients", "link", "local_steps", "measure", "noted", "plan_of", "worst_client"]
+__all__ = ["Job", "course", "fitted", "gradients", "link", "local_steps", "measure", "noted", "plan_of", "worst_client"]
