@@ -119,8 +119,7 @@ def _ahead(table: Table) -> str:
         won = sum(sum(kind(own[stop]) == BETTER_THAN for stop in _FEDERATED) for own in found.values())
         said.append(f"{SAID[budget].capitalize()}, FedAvg on uneven clients against DDP: {', '.join(listed)}; of {3 * len(_FEDERATED)} such "
                     f"comparisons {won} are won.")  # fmt: skip
-    won = _by_kind(table, BETTER_THAN, "nowhere")
-    return " ".join(said) + f" At equal gradients: {won}"
+    return " ".join(said) + f" At equal gradients: {_by_kind(table, BETTER_THAN, 'nowhere')}"
 
 
 def _by_kind(table: Table, which: str, none: str, stops: tuple[str, ...] | None = _FEDERATED) -> str:

@@ -11,6 +11,7 @@ from course_lib.study.dial.tasks import TASKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from course_lib.learning import Finding
 
@@ -213,13 +214,13 @@ def _plain(axes: "Axes") -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _legend(made: "object") -> None:
+def _legend(made: "Figure") -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [
+    handles: list[Line2D | Patch] = [
         Line2D([], [], color=colour, marker=marker, linewidth=2, markeredgecolor="black", markersize=7, label=name)
         for name, (colour, marker) in _LOOKS.items()
     ]
     handles.append(Patch(color="0.9", label="what counts as no difference"))
-    made.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)  # type: ignore[attr-defined]
+    made.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
