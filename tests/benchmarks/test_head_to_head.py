@@ -5,6 +5,7 @@ import random
 from math import isnan
 from typing import Any
 
+import dial_rows
 import head_to_head as benchmark
 import pytest
 
@@ -22,11 +23,11 @@ CURVE = [[at, 0.1 * at, 100 + 40 * at, 2.0 * at, 3.0 * at, 4.0 * at] for at in (
     ("limit", "rounds"), [(99, 0), (100, 0), (139.9, 0), (140, 1), (300, 5), (460, 9), (500, 10), (900, 20), (5000, 20)]
 )
 def test_a_budget_pays_for_whole_rounds_after_what_is_paid_once(limit: float, rounds: int) -> None:
-    assert benchmark.affordable(CURVE, 2, limit) == rounds
+    assert dial_rows.affordable(CURVE, 2, limit) == rounds
 
 
 def test_a_run_with_a_single_look_is_taken_to_cost_the_same_in_every_round() -> None:
-    assert benchmark.affordable([[20, 0.5, 800, 1, 1, 1]], 2, 400) == 10
+    assert dial_rows.affordable([[20, 0.5, 800, 1, 1, 1]], 2, 400) == 10
 
 
 def test_the_budgets_are_the_least_of_those_who_talk() -> None:
@@ -36,14 +37,14 @@ def test_the_budgets_are_the_least_of_those_who_talk() -> None:
             "runs": [{"broken": False, "curve": [[1, 0.5, 100 * factor, factor, factor, factor]]}] * 2,
         }
 
-    found = benchmark.limits([row("one_machine", 1), row("ddp", 9), row("fedavg_1", 3)])
+    found = dial_rows.limits([row("one_machine", 1), row("ddp", 9), row("fedavg_1", 3)])
     assert found == {"bytes": 300, "datacentre": 3, "office": 3, "phones": 3}
 
 
 def test_a_curve_is_read_at_the_last_look_within_the_budget() -> None:
     run = {"broken": False, "curve": CURVE}
-    assert benchmark._read(run, 2, 500) == pytest.approx(1.0) and benchmark._read(run, 2, 499) == pytest.approx(0.5)
-    assert isnan(benchmark._read({"broken": True}, 2, 500))
+    assert dial_rows._read(run, 2, 500) == pytest.approx(1.0) and dial_rows._read(run, 2, 499) == pytest.approx(0.5)
+    assert isnan(dial_rows._read({"broken": True}, 2, 500))
 
 
 def test_the_stored_study_holds_every_stop_with_five_seeds_or_more() -> None:
@@ -51,9 +52,9 @@ def test_the_stored_study_holds_every_stop_with_five_seeds_or_more() -> None:
     assert {"images", "tabular", "text"} <= set(MEASURED)
     for task in MEASURED:
         rows = [row for row in STUDY["rows"] if row["data"] == task]
-        assert [row["stop"] for row in rows] == list(benchmark.stops_of(task))
+        assert [row["stop"] for row in rows] == list(dial_rows.stops_of(task))
         for row in rows:
-            assert row["seeds"] == list(benchmark.SEEDS[task]) and len(row["runs"]) == len(row["seeds"]) >= 5
+            assert row["seeds"] == list(dial_rows.SEEDS[task]) and len(row["runs"]) == len(row["seeds"]) >= 5
             assert all(set(run["at"]) == set(BUDGETS) for run in row["runs"])
 
 
