@@ -143,7 +143,7 @@ def _promise(run: Run) -> dict[str, Any]:
 
 
 def worst_client(run: Run, of: Material, tests: Sequence[np.ndarray]) -> float | None:
-    """Return the accuracy of the run's model for the client that it serves worst; None where no client has examples enough to tell."""
+    """Return the accuracy of the run's model for the client that it serves worst; None where most clients have too few examples to tell."""
     models = run.models if isinstance(run, Leaderless) else [run.model] * len(tests)
     right = {
         id(model): (learning.evaluation.scores(model, of.judge.x).argmax(1) == of.judge.y).numpy() for model in models
@@ -151,7 +151,7 @@ def worst_client(run: Run, of: Material, tests: Sequence[np.ndarray]) -> float |
     own = [
         float(right[id(model)][test].mean()) for model, test in zip(models, tests, strict=True) if len(test) >= _ENOUGH
     ]
-    return round(min(own), 4) if own else None
+    return round(min(own), 4) if len(own) > len(tests) / 2 else None
 
 
 def _sizes(plan: Plan, clients: Sequence[np.ndarray]) -> tuple[int, ...]:
