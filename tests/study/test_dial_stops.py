@@ -33,7 +33,7 @@ def turned(stop: str, against: str) -> set[str]:
 @pytest.mark.parametrize(
     ("stop", "answers"),
     [
-        ("eight_bits", {"compression"}), ("secure", {"secure_aggregation"}), ("user_3", {"privacy"}), ("example_3", {"privacy"}),
+        ("eight_bits", {"compression"}), ("secure", {"secure_aggregation"}), ("user_3", {"privacy"}), ("example_3", {"privacy"}), ("example_off", {"privacy"}),
         ("attacked", {"attack"}), ("partial", {"fleet", "participation", "rounds"}), ("fedavg_iid", set()), ("fedavg_01", set()),
         ("gossip", set()),
     ],

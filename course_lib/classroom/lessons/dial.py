@@ -33,7 +33,7 @@ GUESSED = {
     "partial": "half are asked, a fifth drop out (against FedAvg at Dirichlet 1)",
     "eight_bits": "updates in 8 bits (against FedAvg at Dirichlet 1)",
     "secure": "updates are masked (against FedAvg at Dirichlet 1)",
-    "example_8": "noise hides each image, epsilon 8 (against FedAvg at Dirichlet 1)",
+    "example_8": "noise hides each image, epsilon 8 (against the same steps without)",
     "user_8": "noise hides each of 20 clients, epsilon 8 (against FedAvg at Dirichlet 1)",
     "attacked": "4 of 20 send poison, undefended (against FedAvg at Dirichlet 1)",
     "hybrid": "4 silos, DDP inside, FedAvg across (against FedAvg at Dirichlet 1)",
@@ -141,11 +141,13 @@ def _lost(table: Table, name: str, stop: str, against: str) -> str:
 def _privacy(table: Table) -> str:
     parts = []
     for name, words in NAMES.items():
-        each = [f"epsilon {epsilon}: {_lost(table, name, f'example_{epsilon}', 'fedavg_1')}" for epsilon in (8, 3, 1)]
+        each = [
+            f"epsilon {epsilon}: {_lost(table, name, f'example_{epsilon}', 'example_off')}" for epsilon in (8, 3, 1)
+        ]
         parts.append(f"{words}, {', '.join(each)}")
     few, many = _lost(table, "images", "user_8", "fedavg_1"), _lost(table, "images", "crowd_user_8", "crowd")
     return (
-        f"To hide one example, against FedAvg without noise: {'; '.join(parts)}. To hide one client at epsilon 8, digits: {few} among 20 clients, "
+        f"To hide one example, against the same steps without noise: {'; '.join(parts)}. To hide one client at epsilon 8, digits: {few} among 20 clients, "
         f"{many} among 200."
     )
 

@@ -136,7 +136,7 @@ def reported(run: Run, judge: Dataset) -> dict[str, float]:
 
 def _promise(run: Run) -> dict[str, Any]:
     """Return epsilon with its unit and delta; nobody may quote the one without the others."""
-    if run.spending is None:
+    if run.spending is None or not run.spending.noise_multiplier:
         return {"epsilon": None}
     said = run.guarantee
     return {"epsilon": round(said.epsilon, 3), "delta": said.delta, "unit": said.unit}

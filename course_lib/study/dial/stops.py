@@ -7,6 +7,7 @@ Every stop has 20 participants, batches of ten each, and computes the same numbe
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from math import inf
 from typing import Literal
 
 import torch
@@ -26,7 +27,6 @@ from course_lib.privacy.user_level import UserLevel
 from course_lib.study.dial.tasks import BATCH, PARTICIPANTS, Skew, Task
 
 CROWD, ASKED = 200, 0.25  # users of the stops with a crowd, and which share of them is asked in a round
-SAMPLE_RATE = 0.2  # of each client's examples, in a batch of example-level privacy
 ATTACKERS, COUNTED_ON = 4, 6  # 20%, and how many the defence is prepared for: nobody tells a server
 SILOS = 4  # of five clients each
 ANSWERING = 0.4  # half of the clients are asked, and of those one in five drops out
@@ -122,11 +122,15 @@ def _crowd_private(epsilon: float) -> Callable[[Setting], Plan]:
     return plan
 
 
-def _example_level(epsilon: float) -> Callable[[Setting], Plan]:
+def _example_level(epsilon: float | None) -> Callable[[Setting], Plan]:
+    """Clip each example's gradient to 1 and add noise; None draws the same batches and does neither."""
+
     def plan(of: Setting) -> Plan:
-        steps = round(of.task.passes / SAMPLE_RATE)
-        noise = _noise(epsilon, SAMPLE_RATE, steps, of.examples)
-        return plans.fedavg(of.rounds, 1.0, 1, BATCH, of.rate).but(privacy=ExampleLevel(noise, 1.0, SAMPLE_RATE))
+        rate = of.task.sample_rate
+        by = ExampleLevel(0.0, inf, rate)
+        if epsilon is not None:
+            by = ExampleLevel(_noise(epsilon, rate, round(of.task.passes / rate), of.examples), 1.0, rate)
+        return plans.fedavg(of.rounds, 1.0, 1, BATCH, of.rate).but(privacy=by)
 
     return plan
 
@@ -177,8 +181,10 @@ STOPS = {
         *(Stop(f"crowd_user_{epsilon}", f"user-level DP, epsilon {epsilon}, 200 clients", "noise hides each of 200 clients", _ITS_NOISE,
                _crowd_private(epsilon), rate_of="crowd", knobs=(0.1, 0.3, 0.9), participants=CROWD, versus="crowd",
                family="private") for epsilon in EPSILONS),
+        Stop("example_off", "example-level steps, no noise yet", "fewer steps on larger, random batches", _UPDATES, _example_level(None),
+             (0.4, 0.8, 1.6), family="private"),
         *(Stop(f"example_{epsilon}", f"example-level DP, epsilon {epsilon}", "noise hides each example", _NOISED,
-               _example_level(epsilon), (0.25, 0.5, 1.0), family="private") for epsilon in EPSILONS),
+               _example_level(epsilon), (0.25, 0.5, 1.0), family="private", versus="example_off") for epsilon in EPSILONS),
         Stop("attacked", "4 of 20 attack, undefended", "a fifth send -5 times their update", _UPDATES, _attacked, rate_of="fedavg_1",
              family="attacked"),
         Stop("defended", "4 of 20 attack, multi-Krum", "a robust rule instead of the mean", _UPDATES,
