@@ -187,3 +187,27 @@ def test_the_computed_findings_name_what_the_table_holds() -> None:
     ]
     assert all(title in found["What nobody can tell"] for title in open_ones)
     assert all(said.strip() for said in found.values())
+
+
+def test_what_the_prose_says_of_talking_is_so() -> None:
+    for name in turning.NAMES:
+        ddp, fedavg = TABLE.row(name, "ddp"), TABLE.row(name, "fedavg_1")
+        assert (ddp.mean("bytes_per_participant") or 0) > 10 * (fedavg.mean("bytes_per_participant") or 1)
+    assert TABLE.row("images", "ddp").interval().mean > TABLE.row("images", "fedavg_1").interval().mean
+    assert TABLE.compare("images", "fedavg_1", "ddp", "better", "bytes").outcome == "holds"
+    hybrid = TABLE.row("images", "hybrid")
+    assert (hybrid.mean("bytes_across") or 1) < 0.02 * (hybrid.mean("bytes_per_participant") or 0)
+    for name in turning.NAMES:  # the same method, whoever owns the data
+        assert TABLE.compare(name, "fedavg_iid", "local_sgd").outcome != "does not hold here"
+
+
+def test_what_the_take_aways_say_of_crowds_and_of_unlike_owners_is_so() -> None:
+    def lost(name: str, stop: str, against: str) -> float:
+        return TABLE.row(name, against).interval().mean - TABLE.row(name, stop).interval().mean
+
+    for epsilon in (8, 3, 1):
+        assert lost("images", f"user_{epsilon}", "fedavg_1") > lost("images", f"crowd_user_{epsilon}", "crowd") + 0.05
+    assert learning.compare(
+        TABLE.row("images", "fedavg_1").scores(), TABLE.row("images", "fedavg_01").scores(), "better", margin=0.01
+    ).outcome == "holds"  # fmt: skip
+    assert lost("tabular", "fedavg_01", "fedavg_iid") < 0.01 and lost("text", "fedavg_01", "fedavg_iid") < 0.01
