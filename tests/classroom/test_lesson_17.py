@@ -229,3 +229,38 @@ def test_a_secure_sum_is_as_accurate_as_fl_and_what_it_hides_costs_bytes() -> No
             assert USES.compared(case, "FL, secure sum", "FL", "equal").outcome == "holds"
             plain, summed = (USES.stored[case, way]["runs"][0]["bytes_owner"] for way in ("FL", "FL, secure sum"))
             assert summed > plain
+
+
+def test_what_the_prose_says_of_the_nine_uses_is_so() -> None:
+    for case in ("payment fraud", "keyboard", "recommendations", "diagnosis"):
+        assert USES.compared(case, "FL", "alone", "better").outcome == "holds"
+    assert USES.compared("heart disease", "FL", "alone", "better").outcome != "holds"
+    assert USES.compared("IoT sensors", "alone", "DML", "better").outcome == "holds"
+    assert USES.compared("IoT sensors", "alone", "FL", "better", margin=0.1).outcome == "holds"
+    assert USES.compared("forecasting", "alone", "FL", "better", margin=0.0).outcome == "holds"
+    assert USES.compared("forecasting", "DML", "alone", "better", margin=0.0).outcome != "holds"
+
+
+def test_what_the_prose_says_of_fraud_and_patients_is_so() -> None:
+    worst = {way: np.mean(USES.scores("payment fraud", way, "worst")) for way in ("alone", "FL", "DML")}
+    assert worst["alone"] < worst["FL"] < worst["DML"]
+    together = [np.mean(USES.scores("diagnosis", way)) for way in ("DML", "FL", "hybrid", "gossip", "FL, fine-tuned")]
+    assert max(together) - min(together) < 0.01
+    assert np.mean(USES.scores("diagnosis", "alone", "worst")) < np.mean(USES.scores("diagnosis", "FL", "worst")) - 0.02
+
+
+def test_what_the_prose_says_of_stolen_models_is_so() -> None:
+    for case in ("keyboard", "recommendations"):
+        told = {
+            way: np.mean([run["membership"] for run in USES.stored[case, way]["runs"]])
+            for way in ("alone", "DML", "FL")
+        }
+        assert told["alone"] > told["DML"] > told["FL"] > 0.5 and told["alone"] > 0.7
+
+
+def test_what_the_prose_says_of_small_models_is_so() -> None:
+    """A quarter of the bytes, no accuracy lost, and a small model answers more slowly."""
+    for task in SMALL.tasks:
+        assert SMALL.lost(task, "8 bits").outcome == "holds"
+    assert SMALL.smaller("2NN, digits", "8 bits") > 3.5
+    assert SMALL.faster("small net, sensors", "8 bits").outcome == "does not hold here"
