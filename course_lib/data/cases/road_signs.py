@@ -35,7 +35,9 @@ Colour = tuple[float, float, float]
 
 
 def cars(seed: int) -> dict[str, Dataset]:
-    """Return what each car sees: `x: (n, 3, 16, 16)`, colours from 0 to 1; `y: (n,)`, the sign. 100 to 250 pictures each."""
+    """Return what each car sees: `x: (n, 3, 16, 16)`, colours from -2 (none) to 2, on a fixed scale; `y: (n,)`, the sign. 100 to 250
+    pictures each. Colours from 0 to 1, all on one side of 0, would keep a small convolutional net from learning for many passes.
+    """
     return {f"Car {index + 1}, {_place(index)}": _car(index, seed) for index in range(CARS)}
 
 
@@ -56,7 +58,7 @@ def _car(index: int, seed: int) -> Dataset:
     haze = chance.uniform(0, 0.45, (n, 1, 1, 1))
     seen = ((1 - haze) * pictures + haze * 0.7) * light * tint[:, None, None]
     seen = np.clip(seen + chance.normal(0, 0.08, seen.shape), 0, 1)
-    return Dataset("road_signs", torch.from_numpy(seen).float(), torch.from_numpy(y).long(), CLASSES)
+    return Dataset("road_signs", torch.from_numpy((seen - 0.5) / 0.25).float(), torch.from_numpy(y).long(), CLASSES)
 
 
 def _drawn(sign: int, n: int, beside: Colour, chance: np.random.Generator) -> np.ndarray:
