@@ -1,10 +1,10 @@
 """What a trained model loses when it is made smaller for the device that runs it: the study behind lesson 17's small models.
 
-    python benchmarks/edge.py           everything, ten seeds: about four minutes on one core
+    python benchmarks/edge.py           everything, ten seeds: about a minute on one quiet core
     python benchmarks/edge.py --quick   one task, two seeds, a few timings; stores nothing
 
-Three models, each trained by federated averaging with the rate that `benchmarks/cases.py` found (the 2NN: that of lesson 07's study, 0.2, on
-mnist5k dealt to twenty clients alike). A seed draws the records, the first weights and the batches. Each trained model is then judged as it is; in 8 bits; without
+Three models, each trained by federated averaging with the rate that `benchmarks/cases.py` found (the 2NN: 0.2, not tuned, on
+mnist5k dealt to twenty clients alike; a form is compared with its own whole model). A seed draws the records, the first weights and the batches. Each trained model is then judged as it is; in 8 bits; without
 half, 80% and 90% of its weights, the smallest ones; and without 80%, in 8 bits. Nothing is trained again afterwards.
 
 All goes to course_lib/classroom/studies/edge.json: accuracy in percent, one a seed; the bytes of the file; and microseconds on one thread for one
