@@ -70,14 +70,12 @@ class Case:
 
     @property
     def ways(self) -> tuple[Way, ...]:
-        """The ways that are measured. What takes longest is left out: of the convolutional net all but the three that matter most, attacks
-        and private steps on keyboards and ratings, and secure sums over 120 people, each of whom agrees on a key with each other."""
+        """The ways that are measured. What takes longest is left out: attacks and private steps in the three slowest cases, and secure sums
+        over 120 people, each of whom agrees on a key with each other."""
         if self.name in COMPARISONS:
             return "DML", "FL"
-        found: tuple[Way, ...] = ("DML", "FL", "alone")
-        if self.data != "road_signs":
-            found += ("hybrid", "FL, fine-tuned", "gossip")
-        if self.data not in ("road_signs", "ratings"):
+        found: tuple[Way, ...] = ("DML", "FL", "alone", "hybrid", "FL, fine-tuned", "gossip")
+        if self.data != "ratings":
             found += ("FL, secure sum",)
         if self.data not in ("road_signs", "ratings", "keyboard"):
             found += ("FL, epsilon 3", "FL, attacked", "FL, median, attacked")

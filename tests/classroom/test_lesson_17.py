@@ -35,7 +35,7 @@ def test_an_untouched_exercise_counts_as_not_attempted(exercise: Any) -> None:
 
 def test_an_untouched_defence_counts_as_not_attempted() -> None:
     assert q3.judge(...).status == "untouched"
-    assert q3.judge({case: ... for case in STORIES}).status == "untouched"
+    assert q3.judge([...]).status == "untouched"
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_a_wrong_break_even_is_told_what_is_wrong_with_it(answer: Callable[..., 
     assert outcome.status == "wrong" and told in outcome.message
 
 
-def right() -> dict[str, tuple[str, str]]:
-    found = {}
+def right() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
     for case in STORIES:
         situation, rows = USES.situation(case), USES.of(case)
         chosen = choosing.recommend(situation, rows).row
@@ -102,9 +102,13 @@ def right() -> dict[str, tuple[str, str]]:
     return found
 
 
-def test_the_defence_that_the_table_gives_is_right_and_so_are_lists() -> None:
-    assert q3.judge(right()).status == "right"
-    assert q3.judge({case: list(pair) for case, pair in right().items()}).status == "right"
+def told(pairs: dict[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
+    return [(case, *pair) for case, pair in pairs.items()]
+
+
+def test_the_defence_that_the_table_gives_is_right_in_any_order_and_as_lists() -> None:
+    assert q3.judge(told(right())).status == "right"
+    assert q3.judge(tuple(list(one) for one in reversed(told(right())))).status == "right"
 
 
 def test_the_solution_that_is_shown_passes_its_own_check() -> None:
@@ -113,12 +117,12 @@ def test_the_solution_that_is_shown_passes_its_own_check() -> None:
         exec(head + exercise.code, scope)
         assert exercise.judge(scope["answer"]).status == "right"
     scope = {}
-    exec("answer = {\n" + q3.code + "\n}", scope)
-    assert scope["answer"] == right() and q3.judge(scope["answer"]).status == "right"
+    exec("answer = [\n" + q3.code + "\n]", scope)
+    assert scope["answer"] == told(right()) and q3.judge(scope["answer"]).status == "right"
 
 
 @pytest.mark.parametrize(
-    ("case", "pair", "told"),
+    ("case", "pair", "said"),
     [
         (
             "payment fraud",
@@ -135,18 +139,23 @@ def test_the_solution_that_is_shown_passes_its_own_check() -> None:
         ("payment fraud", ("FL, secure sum", "FL, epsilon 3"), "is not the strongest rival. alone scores"),
         ("payment fraud", ("FL, secure sum", "FL, secure sum"), "is no rival of itself"),
         ("payment fraud", ("magic", "alone"), "'magic' is not in its table. There are: DML"),
-        ("payment fraud", ("FL, secure sum",), "give two names"),
     ],
 )
-def test_a_defence_that_the_table_contradicts_is_refused_by_name(case: str, pair: tuple[str, ...], told: str) -> None:
-    outcome = q3.judge({**right(), case: pair})
-    assert outcome.status == "wrong" and told in outcome.message and case in outcome.message
+def test_a_defence_that_the_table_contradicts_is_refused_by_name(case: str, pair: tuple[str, ...], said: str) -> None:
+    outcome = q3.judge(told({**right(), case: pair}))
+    assert outcome.status == "wrong" and said in outcome.message and case in outcome.message
 
 
-@pytest.mark.parametrize("answer", [{}, {"payment fraud": ("FL", "alone")}, "FL", ["FL"]])
+@pytest.mark.parametrize("answer", [[], {"payment fraud": ("FL", "alone")}, "FL", ["FL"], [("payment fraud", "FL")]])
 def test_a_defence_of_another_shape_is_told_which_it_takes(answer: Any) -> None:
     outcome = q3.judge(answer)
-    assert outcome.status == "wrong" and "dictionary" in outcome.message
+    assert outcome.status == "wrong" and "list of triples" in outcome.message
+
+
+def test_a_story_that_is_left_out_or_defended_twice_is_missed() -> None:
+    for answer in (told(right())[:3], [*told(right())[:3], told(right())[0]]):
+        outcome = q3.judge(answer)
+        assert outcome.status == "wrong" and "Defend each story once" in outcome.message
 
 
 # --- the chooser, on the stored table ---
@@ -249,13 +258,20 @@ def test_what_the_prose_says_of_fraud_and_patients_is_so() -> None:
     assert np.mean(USES.scores("diagnosis", "alone", "worst")) < np.mean(USES.scores("diagnosis", "FL", "worst")) - 0.02
 
 
+def test_what_the_prose_says_of_voices_and_road_signs_is_so() -> None:
+    for case in ("voice", "driving"):
+        assert USES.compared(case, "DML", "alone", "better").outcome == "holds"
+        assert USES.compared(case, "FL", "alone", "better").outcome != "holds"
+    assert {about["passes"] for about in USES.about.values()} == {8, 15, 20}
+    for case in ("IoT sensors", "forecasting"):
+        assert USES.compared(case, "FL, fine-tuned", "FL", "better").outcome == "holds"
+
+
 def test_what_the_prose_says_of_stolen_models_is_so() -> None:
     for case in ("keyboard", "recommendations"):
-        told = {
-            way: np.mean([run["membership"] for run in USES.stored[case, way]["runs"]])
-            for way in ("alone", "DML", "FL")
-        }
-        assert told["alone"] > told["DML"] > told["FL"] > 0.5 and told["alone"] > 0.7
+        seen = {way: np.mean([run["membership"] for run in USES.stored[case, way]["runs"]])
+                for way in ("alone", "FL, fine-tuned", "DML", "FL")}  # fmt: skip
+        assert min(seen["alone"], seen["FL, fine-tuned"]) > max(seen["DML"], seen["FL"]) + 0.05
 
 
 def test_what_the_prose_says_of_small_models_is_so() -> None:

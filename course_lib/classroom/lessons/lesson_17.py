@@ -1,6 +1,6 @@
 """Lesson 17, "Choosing": what a thief gets, when moving records is cheaper, a defence against one's own table; and the quiz."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from math import isclose
 from typing import Any
 
@@ -84,14 +84,14 @@ def _uses() -> Uses:
     return Uses(study, tables.from_cases(study))
 
 
-def _check_defence(defence: Mapping[str, tuple[str, str]]) -> str:
-    if not isinstance(defence, Mapping) or set(defence) != set(STORIES):
-        raise Wrong(f"Give a dictionary with a pair for each of: {', '.join(STORIES)}.")
-    uses, dearer = _uses(), []
-    for case, pair in defence.items():
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise Wrong(f"{case}: give two names, the way that you recommend and its strongest rival.")
-        dearer += _defended(uses, case, *pair)
+def _check_defence(defence: Sequence[tuple[str, str, str]]) -> str:
+    triples = list(defence) if isinstance(defence, list | tuple) else []
+    if not triples or not all(isinstance(one, tuple | list) and len(one) == 3 for one in triples):
+        raise Wrong("Give a list of triples: a story, the way that you recommend, and its strongest rival.")
+    if (told := sorted(str(case) for case, _, _ in triples)) != sorted(STORIES):
+        raise Wrong(f"Defend each story once: {', '.join(STORIES)}. Yours are: {', '.join(told)}.")
+    uses = _uses()
+    dearer = [found for case, way, rival in triples for found in _defended(uses, case, way, rival)]
     praise = "Your table supports you four times."
     return f"{praise} As good, and with less talk: {'; '.join(dearer)}." if dearer else praise
 
@@ -132,10 +132,10 @@ q3 = Exercise(
         "Then the rival: of what is left, beside your own way, the one with the highest score.",
     ],
     solution=(
-        '    "payment fraud": ("FL, secure sum", "alone"),\n'
-        '    "diagnosis": ("FL, fine-tuned", "gossip"),\n'
-        '    "keyboard": ("FL, secure sum", "alone"),\n'
-        '    "recommendations": ("DML", "hybrid"),'
+        '    ("payment fraud", "FL, secure sum", "alone"),\n'
+        '    ("diagnosis", "FL, fine-tuned", "gossip"),\n'
+        '    ("keyboard", "FL, secure sum", "alone"),\n'
+        '    ("recommendations", "DML", "hybrid"),'
     ),
 )  # fmt: skip
 
