@@ -208,7 +208,15 @@ def attackers(owners: int) -> int:
 
 
 def train(case: Case, way: Way, rate: float, seed: int, found: NaturalClients, tuning: bool = False) -> Trained:
-    """Train one way. Raises rounds.DivergedError where it breaks."""
+    """Train one way. Raises rounds.DivergedError where it breaks, also where only the last weights are not finite."""
+    trained = _trained(case, way, rate, seed, found, tuning)
+    for owner, module in enumerate(trained.modules):
+        if not all(parameter.isfinite().all() for parameter in module.parameters()):
+            raise rounds.DivergedError(f"the model of owner {owner} is not finite at rate {rate:g}: take a smaller one")
+    return trained
+
+
+def _trained(case: Case, way: Way, rate: float, seed: int, found: NaturalClients, tuning: bool = False) -> Trained:
     if way == "alone":
         start = case.model.build(found.train.shape, len(found.train.classes), seed)
         return Trained(_each_on(found, start, case, rate, seed, case.passes), 0.0, 0.0, 0)
@@ -270,8 +278,6 @@ def _each_on(
         model, shard = sgd.FlatModel(deepcopy(start)), found.train.subset(own)
         steps = passes * sgd.steps_an_epoch(len(shard), case.batch)
         sgd.local_update(model, shard.x, shard.y, rate, case.batch, 0, steps, sgd.batch_key(seed, owner))
-        if not model.theta.isfinite().all():
-            raise rounds.DivergedError(f"owner {owner} diverged alone at rate {rate:g}: take a smaller one")
         modules.append(model.module)
     return modules
 

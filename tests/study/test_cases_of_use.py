@@ -122,3 +122,9 @@ def test_every_use_that_introductions_name_is_a_case() -> None:
         "driving",
     }
     assert named == set(CASES) - set(cases.COMPARISONS)
+
+
+@pytest.mark.parametrize("way", ["FL", "alone", "gossip"])
+def test_a_rate_that_breaks_a_way_is_refused_rather_than_judged(way: cases.Way, found: NaturalClients) -> None:
+    with pytest.raises(rounds.DivergedError):
+        cases.train(Case("x", "hospitals", DIAGNOSIS.model, passes=3, real=True), way, 1e9, 0, found)
