@@ -45,6 +45,7 @@ def chosen(situation: Situation, table: Sequence[Row]) -> str:
         ({"records": "stay in the group"}, "hybrid"),
         ({"records": "stay"}, "FL"),  # gossip is no worse but sends twice as much
         ({"threat": "curious receivers"}, "FL, secure sum"),
+        ({"records": "may move", "threat": "curious receivers"}, "FL, secure sum"),  # who holds records can look into them
         ({"threat": "published model"}, "FL, epsilon 3"),
         ({"threat": "hostile owners"}, "FL, median, attacked"),
         ({"records": "may move", "hardware": "sensor", "weights": 1_000_000}, "hybrid"),  # trains in a centre
