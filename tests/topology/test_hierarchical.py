@@ -1,5 +1,6 @@
 """Silos under a cloud: at its ends hierarchical training is DDP and federated averaging, exactly."""
 
+from itertools import accumulate, combinations
 from typing import Any
 
 import pytest
@@ -139,6 +140,17 @@ def test_bad_input_is_named_before_any_process_starts(
     given = {"plan": plans.synchronous_sgd(8), "silos": [[0, 1], [2, 3]], "every": 4, "workers": 2, **told}
     with pytest.raises(ValueError, match=named):
         hierarchical.fit(MODEL, train, data.partitions.iid(train.y, 4), given.pop("plan"), given.pop("silos"), **given)
+
+
+@pytest.mark.parametrize("members", [(1, 1, 1), (4, 4), (3, 3, 2), (1, 6, 2), (8,)])
+def test_no_process_works_for_a_part_of_two_silos(members: tuple[int, ...]) -> None:
+    ends = list(accumulate(members))
+    groups = tuple(tuple(range(end - size, end)) for end, size in zip(ends, members, strict=True))
+    for workers in range(1, ends[-1] + 1):
+        hosts = hierarchical._hosts(groups, workers)
+        assert sorted(set(hosts)) == list(range(workers))
+        teams = [{hosts[member] for member in silo} for silo in groups]
+        assert not any(a & b for a, b in combinations(teams, 2) if len(a) > 1 or len(b) > 1)
 
 
 def test_even_silos_are_neighbours() -> None:
