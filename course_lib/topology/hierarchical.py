@@ -141,7 +141,8 @@ def _hosts(groups: tuple[tuple[int, ...], ...], workers: int) -> tuple[int, ...]
     team = [1] * len(groups)  # processes of each silo
     while sum(team) < workers:
         team[max(range(len(groups)), key=lambda silo: len(groups[silo]) / team[silo])] += 1
-    placed, first = {}, 0
+    placed: dict[int, int] = {}
+    first = 0
     for number, silo in enumerate(groups):
         if workers <= len(groups):
             placed |= dict.fromkeys(silo, number * workers // len(groups))

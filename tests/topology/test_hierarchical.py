@@ -91,7 +91,8 @@ def test_traffic_tells_what_stays_in_a_silo_from_what_leaves_it(digits: Digits) 
     assert run.bytes_across == 3 * 2 * 2 * size == run.history["bytes_across"].iloc[-1]
     inside = run.traffic[~run.traffic["across"]]
     silo_of = {"silo 0": 0, "silo 1": 1} | {f"{what} {k}": k // 3 for k in range(6) for what in ("client", "worker")}
-    assert all(silo_of[row.sender] == silo_of[row.receiver] for row in inside.itertuples())
+    pairs = zip(inside["sender"].tolist(), inside["receiver"].tolist(), strict=True)
+    assert all(silo_of[sender] == silo_of[receiver] for sender, receiver in pairs)
     assert set(inside[inside["kind"] == "data"]["receiver"]) >= {"silo 0", "silo 1"}
     assert run.history["round"].tolist() == [16, 24]
     assert run.history["bytes_inside"].iloc[-1] + run.bytes_across == run.bytes_sent
@@ -103,11 +104,11 @@ def test_what_a_silo_holds_is_pooled_in_it_and_dealt_out_in_it(digits: Digits) -
     run = hierarchical.fit(
         MODEL, train, own, plans.synchronous_sgd(1, 10), [[0, 3], [1, 2]], every=1, keep_payloads=True
     )
-    rows = run.traffic.reset_index(drop=True)
-    dealt: dict[str, int] = {}
-    for at, row in rows.iterrows():
-        if row["kind"] == "data" and row["sender"].startswith("silo") and run.payloads[int(at)].dim() == 1:
-            dealt[row["receiver"]] = len(run.payloads[int(at)])
+    dealt = {
+        str(row.receiver): len(payload)
+        for row, payload in zip(run.traffic.itertuples(), run.payloads, strict=True)
+        if row.kind == "data" and str(row.sender).startswith("silo") and payload.dim() == 1
+    }
     for silo in ((0, 3), (1, 2)):
         total = sum(len(own[k]) for k in silo)
         assert sorted(dealt[f"worker {k}"] for k in silo) == [total // 2, total - total // 2]
