@@ -1,0 +1,177 @@
+"""The checkers of lesson 16: right, untouched, and what each likely slip is told; the picture of a graph; and the stored study."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from course_lib import classroom
+from course_lib.classroom.lessons.gossiping import Stored, agreement
+from course_lib.classroom.lessons.lesson_16 import q1, q2, q3
+from course_lib.topology import graphs
+from tests.classroom.explored import explored
+
+
+def _stub(*_: Any) -> Any: ...
+
+
+@pytest.mark.parametrize("exercise", [q1, q2, q3])
+def test_an_untouched_exercise_counts_as_not_attempted(exercise: Any) -> None:
+    assert exercise.judge(_stub).status == "untouched"
+    assert exercise.judge(...).status == "untouched"
+
+
+def share(degrees: list[int]) -> float:
+    left = 1.0
+    for degree in degrees:
+        left -= 1 / (1 + max(degree, len(degrees)))
+    return left
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [share, lambda d: 1 - np.sum(1 / (1 + np.maximum(d, len(d)))), lambda d: np.float32(share(d))],
+)
+def test_what_a_node_keeps_may_be_computed_in_any_way(answer: Callable[..., Any]) -> None:
+    assert q1.judge(answer).status == "right"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda d: 1 - share(d), "takes from its neighbours"),
+        (lambda d: 1 / (1 + len(d)), "a plain mean"),
+        (lambda d: 1 - sum(1 / (1 + own) for own in d), "neighbours' degrees alone"),
+        (lambda d: 1 - sum(1 / (1 + min(own, len(d))) for own in d), "smaller of the two"),
+        (lambda d: 1 - sum(1 / max(own, len(d)) for own in d), "counts too"),
+        (lambda d: 0.5, "have [2, 4, 1] neighbours each keeps"),
+        (lambda d: share(d) if d != [2, 2] else 0.5, "a third"),
+        (lambda d: "a third", "is text"),
+    ],
+)
+def test_a_wrong_share_is_told_what_it_is(answer: Callable[..., Any], told: str) -> None:
+    outcome = q1.judge(answer)
+    assert outcome.status == "wrong" and told in outcome.message
+
+
+def push(held: list[float], targets: list[list[int]]) -> list[float]:
+    got = [0.0] * len(held)
+    for node, others in enumerate(targets):
+        piece = held[node] / (1 + len(others))
+        got[node] += piece
+        for other in others:
+            got[other] += piece
+    return got
+
+
+def by_matrix(held: list[float], targets: list[list[int]]) -> Any:
+    shares = np.eye(len(held))
+    for node, others in enumerate(targets):
+        shares[others, node] = 1
+    return shares / shares.sum(0) @ np.array(held)
+
+
+@pytest.mark.parametrize("answer", [push, by_matrix, lambda h, t: tuple(push(h, t))])
+def test_a_round_of_push_sum_may_be_written_in_any_way(answer: Callable[..., Any]) -> None:
+    assert q2.judge(answer).status == "right"
+
+
+def split_without_own(held: list[float], targets: list[list[int]]) -> list[float]:
+    got = [0.0] * len(held)
+    for node, others in enumerate(targets):
+        for other in others:
+            got[other] += held[node] / len(others)
+    return got
+
+
+def handed_out_whole(held: list[float], targets: list[list[int]]) -> list[float]:
+    got = list(held)
+    for node, others in enumerate(targets):
+        for other in others:
+            got[other] += held[node]
+    return got
+
+
+def pulled(held: list[float], targets: list[list[int]]) -> list[float]:
+    heard = [[held[i] for i, own in enumerate(targets) if j in own or i == j] for j in range(len(held))]
+    return [sum(own) / len(own) for own in heard]
+
+
+def kept_all(held: list[float], targets: list[list[int]]) -> list[float]:
+    got = list(held)
+    for node, others in enumerate(targets):
+        for other in others:
+            got[other] += held[node] / (1 + len(others))
+    return got
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (split_without_own, "keeps a share as well"),
+        (handed_out_whole, "several times over"),
+        (pulled, "the **sender** splits"),
+        (kept_all, "still holds all"),
+        (lambda h, t: h, "Nothing has moved"),
+        (lambda h, t: [1.0] * len(h), "everybody holds"),
+        (lambda h, t: push(h, t)[:2], "one number a node"),
+        (lambda h, t: 3, "list of 3 numbers"),
+        (lambda h, t: push(h, t) if all(t) else h, "sends to nobody keeps all"),
+    ],
+)
+def test_a_wrong_round_of_push_sum_is_told_what_is_wrong(answer: Callable[..., Any], told: str) -> None:
+    outcome = q2.judge(answer)
+    assert outcome.status == "wrong" and told in outcome.message
+
+
+@pytest.mark.parametrize("answer", [lambda s, w, a: 8 * s * w * a, lambda s, w, a: np.int64(s) * w * a * 8.0])
+def test_bytes_across_may_be_written_in_any_way(answer: Callable[..., Any]) -> None:
+    assert q3.judge(answer).status == "right"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda s, w, a: 4 * s * w * a, "one direction"),
+        (lambda s, w, a: 2 * s * w * a, "four bytes"),
+        (lambda s, w, a: s * w * a, "weights in one direction"),
+        (lambda s, w, a: 8 * w * a, "one silo"),
+        (lambda s, w, a: 8 * s * w, "one average"),
+        (lambda s, w, a: 8e-6 * s * w * a, "in MB"),
+        (lambda s, w, a: 8 * (s - 1) * w * a, "ring all-reduce"),
+        (lambda s, w, a: 1, "yours is 1"),
+    ],
+)
+def test_wrong_bytes_are_told_what_they_are(answer: Callable[..., Any], told: str) -> None:
+    outcome = q3.judge(answer)
+    assert outcome.status == "wrong" and told in outcome.message
+
+
+@pytest.mark.parametrize("exercise", [q1, q2, q3])
+def test_the_solution_that_is_shown_passes_its_own_check(exercise: Any) -> None:
+    arguments = {q1: "degrees", q2: "held, targets", q3: "silos, weights, averages"}[exercise]
+    scope: dict[str, Any] = {}
+    exec(f"def answer({arguments}):\n{exercise.code}", scope)
+    assert exercise.judge(scope["answer"]).status == "right"
+
+
+def test_the_picture_says_how_soon_a_graph_agrees_or_that_it_never_will() -> None:
+    said = agreement(graphs.ring(16)).summary
+    assert "16 links, 2 neighbours each" in said and "88 rounds to a hundredth" in said
+    assert "1 to 2 neighbours" in agreement(graphs.path(16)).summary
+    assert "never agree" in agreement(graphs.path(16).but(remove=[(7, 8)])).summary
+    assert "less than 0.1% of it is left after 10 rounds" in agreement(graphs.complete(16)).summary
+
+
+def test_the_explorers_axes_stay_put_and_its_words_follow_every_control() -> None:
+    shapes = {"ring": graphs.ring(16), "path": graphs.path(16), "complete": graphs.complete(16)}
+    (found,) = explored("16", agreement=agreement, shapes=shapes, np=np)
+    assert set(found.controls) == {"graph", "shortcuts", "cut"} and found.unsteady() == []
+    said = [found.fn(**told).summary for told in ({}, {"graph": "path"}, {"shortcuts": 3}, {"cut": 2})]
+    assert len(set(said)) == 4
+
+
+@pytest.fixture(scope="module")
+def study() -> Stored:
+    return Stored(classroom.stored("topologies"))
