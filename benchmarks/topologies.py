@@ -9,7 +9,7 @@ partition, the first weights, the batches and the random graph. Each contender h
 three tuning seeds, judged by the mean accuracy of the nodes' own models on a fifth of the training images, which the tuning runs do not
 train on. The test images are the same for all.
 
-"alone": nobody talks. "server": federated averaging after each pass. "ring", "torus", "random", "complete": gossip after each pass, nodes with
+"alone": nobody talks. "server": federated averaging after each pass; "server, often": five times a pass. "ring", "torus", "random", "complete": gossip after each pass, nodes with
 2, 4, 4 and 15 neighbours. "ring, often": five times a pass. "push-sum": on the directed exponential graph, where each sends to 4.
 "1 silo" to "8 silos": data pooled inside each silo and gradients averaged at each step there, the silos' models after each pass; one silo is
 distributed training. "4 silos, alike": the same as "4 silos", but clients with like digits share one. "4 edges": no data is moved; an edge
@@ -46,7 +46,7 @@ from course_lib.topology import Graph, gossip, graphs, hierarchical
 
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/topologies.json"
 DONE = Path(tempfile.gettempdir()) / "topologies.jsonl"  # the runs of a study that was interrupted
-GRID, WIDEN, TUNING_SEEDS, SEEDS = (0.05, 0.1, 0.2), 4, (100, 101, 102), tuple(range(10))
+GRID, WIDEN, TUNING_SEEDS, SEEDS = (0.05, 0.1, 0.2), 4, (100, 101, 102), tuple(range(20))
 MODEL, CLIENTS, PASSES, BATCH, OFTEN = models.mlp((32,)), 16, 20, 10, 5
 GRAPHS: dict[str, Callable[[int], Graph]] = {
     "ring": lambda seed: graphs.ring(CLIENTS),
@@ -58,7 +58,7 @@ GRAPHS: dict[str, Callable[[int], Graph]] = {
 }
 SILOS = {"1 silo": 1, "2 silos": 2, "4 silos": 4, "8 silos": 8, "4 silos, alike": 4}
 EDGES = "4 edges"
-EVERYONE = ["alone", "server", *GRAPHS, EDGES, *SILOS]
+EVERYONE = ["alone", "server", "server, often", *GRAPHS, EDGES, *SILOS]
 PARTS = {"IID": EVERYONE[:-1], "skewed": EVERYONE}  # IID clients are all alike anyway
 
 
@@ -101,15 +101,14 @@ def fit(job: Job, passes: int = PASSES) -> Run:
     told: dict[str, Any] = {"test": test, "seed": job.seed}
     plan = plans.fedavg(passes, participation=1.0, epochs=1, batch_size=BATCH, learning_rate=job.rate)
     steps = sgd.steps_an_epoch(len(own[0]), BATCH)
-    if job.name == "server":
-        return rounds.fit(MODEL, train, own, plan, evaluate_every=1 if not job.tuning else passes, **told)
+    often = OFTEN if job.name.endswith("often") else 1
+    if often > 1:
+        plan = plan.but(local_epochs=None, local_steps=steps // often, rounds=passes * often)
     every = passes if job.tuning else 1
+    if job.name.startswith("server"):
+        return rounds.fit(MODEL, train, own, plan, evaluate_every=every * often, **told)
     if job.name in GRAPHS:
-        often = OFTEN if job.name == "ring, often" else 1
-        if often > 1:
-            plan = plan.but(local_epochs=None, local_steps=steps // often, rounds=passes * often)
-        graph = GRAPHS[job.name](job.seed)
-        return gossip.fit(MODEL, train, own, plan, graph, evaluate_every=every * often, **told)
+        return gossip.fit(MODEL, train, own, plan, GRAPHS[job.name](job.seed), evaluate_every=every * often, **told)
     if job.name == EDGES:
         inside = plan.but(local_epochs=None, local_steps=steps // OFTEN, rounds=passes * OFTEN)
         silos = hierarchical.even(CLIENTS, 4)

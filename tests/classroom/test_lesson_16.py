@@ -1,16 +1,18 @@
 """The checkers of lesson 16: right, untouched, and what each likely slip is told; the picture of a graph; and the stored study."""
 
+from ast import literal_eval
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from course_lib import classroom
+from course_lib import classroom, learning
 from course_lib.classroom.lessons.gossiping import Stored, agreement
 from course_lib.classroom.lessons.lesson_16 import q1, q2, q3
 from course_lib.topology import graphs
-from tests.classroom.explored import explored
+from tests.classroom.explored import ROOT, explored
+from tools import lessons
 
 
 def _stub(*_: Any) -> Any: ...
@@ -175,3 +177,52 @@ def test_the_explorers_axes_stay_put_and_its_words_follow_every_control() -> Non
 @pytest.fixture(scope="module")
 def study() -> Stored:
     return Stored(classroom.stored("topologies"))
+
+
+SPARSE = ("random", "push-sum", "torus", "ring, often", "ring")
+
+
+def over(study: Stored, part: str, a: str, b: str, margin: float = 0.0) -> str:
+    return learning.compare(study.of(part, a), study.of(part, b), "better", margin=margin).outcome
+
+
+def test_what_the_prose_says_of_clients_that_are_alike_is_so(study: Stored) -> None:
+    server = np.mean(study.of("IID", "server"))
+    for name in SPARSE:
+        assert 0 < server - np.mean(study.of("IID", name)) < 0.03
+        assert over(study, "IID", name, "alone", margin=0.05) == "holds"
+    assert study.of("IID", "complete") == study.of("IID", "server")
+
+
+def test_what_the_prose_says_of_skewed_clients_on_sparse_graphs_is_so(study: Stored) -> None:
+    gaps = [np.mean(study.of("skewed", name)) for name in ("ring", "torus", "complete")]
+    assert gaps == sorted(gaps)
+    assert np.mean(study.of("skewed", "ring", "mean")) > np.mean(study.of("skewed", "ring")) + 0.2
+    assert over(study, "skewed", "torus", "ring, often", margin=0.01) == "holds"
+    for name in SPARSE:
+        assert over(study, "skewed", "server", name, margin=0.05) == "holds"
+        assert study.megabytes("skewed", "server", "busiest") > study.megabytes("skewed", name, "busiest")
+        assert over(study, "skewed", name, "alone", margin=0.05) == "holds"
+    assert study.megabytes("skewed", "torus") < study.megabytes("skewed", "ring, often")
+    assert study.megabytes("skewed", "ring") == study.megabytes("skewed", "server")
+
+
+def test_what_the_prose_says_of_silos_is_so(study: Stored) -> None:
+    walk = ["server", "8 silos", "4 silos", "2 silos", "1 silo"]
+    accuracy = [np.mean(study.of("skewed", name)) for name in walk]
+    across = [study.megabytes("skewed", name, "across") for name in walk]
+    assert accuracy == sorted(accuracy) and across == sorted(across, reverse=True)
+    assert over(study, "skewed", "4 edges", "server", margin=0.01) == "holds"
+    assert study.megabytes("skewed", "4 edges", "across") == pytest.approx(across[0] / 4, rel=0.001)
+    assert over(study, "skewed", "4 silos, alike", "server", margin=0.02) == "holds"
+    assert 0 < np.mean(study.of("skewed", "4 silos")) - np.mean(study.of("skewed", "4 silos, alike")) < 0.01
+
+
+def test_the_number_of_parties_that_see_a_clients_model_is_that_of_the_graphs() -> None:
+    (source,) = [
+        cell.source for cell in lessons.master(lessons.find(ROOT, ["16"])[0]).cells if "seen_by = {" in cell.source
+    ]
+    said = literal_eval(source[source.index("seen_by = ") + 10 : source.index("}") + 1])
+    made = {"ring": graphs.ring(16), "ring, often": graphs.ring(16), "torus": graphs.torus(16), "complete": graphs.complete(16),
+            "random": graphs.random_regular(16, 4), "push-sum": graphs.directed_exponential(16)}  # fmt: skip
+    assert said == {name: len(graph.targets(0)) for name, graph in made.items()} | {"server": 1, "alone": 0}
