@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import topologies as benchmark
 
@@ -65,17 +66,19 @@ def test_a_stored_run_is_what_the_command_measures(study: dict[str, Any], name: 
     assert again["total"] == row["runs"][0]["total"]
 
 
-def test_clients_with_like_digits_share_a_silo() -> None:
+def test_lopsided_silos_hold_few_digits_and_their_clients_as_many_images_as_ever() -> None:
     train, _ = benchmark.images(tuning=False)
-    own = benchmark.dealt("skewed", train, seed=3)
-    silos = benchmark.alike(train.y, own, 4)
-    assert sorted(client for silo in silos for client in silo) == list(range(16))
-    digits = [len({int(label) for client in silo for label in train.y[own[client]].unique()}) for silo in silos]
-    mixed = [
-        len({int(label) for client in range(at, at + 4) for label in train.y[own[client]].unique()})
-        for at in (0, 4, 8, 12)
-    ]
-    assert sum(digits) < sum(mixed)
+    for seed in range(3):
+        own = benchmark.dealt("lopsided silos", train, seed)
+        assert sorted(at for part in own for at in part.tolist()) == list(range(len(train)))
+        assert {len(part) for part in own} == {250}
+
+        def digits_of_silos(parts: list[np.ndarray]) -> list[int]:
+            return [len(train.y[np.concatenate(parts[at : at + 4])].unique()) for at in (0, 4, 8, 12)]
+
+        assert max(digits_of_silos(own)) <= 4
+        assert min(digits_of_silos(benchmark.dealt("skewed", train, seed))) >= 5
+    assert not np.array_equal(own[0], benchmark.dealt("lopsided silos", train, 0)[0])
 
 
 def test_a_run_that_breaks_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,5 +93,5 @@ def test_a_run_that_breaks_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_quick_run_measures_a_few_contenders(quick_line: Callable[[ModuleType], dict[str, Any]]) -> None:
     found = quick_line(benchmark)
     assert (
-        found["accuracy (%)"]["IID"]["push-sum"][0] > 80 and found["accuracy (%)"]["skewed"]["4 silos, alike"][0] > 50
+        found["accuracy (%)"]["IID"]["push-sum"][0] > 80 and found["accuracy (%)"]["lopsided silos"]["4 silos"][0] > 50
     )

@@ -33,10 +33,10 @@ class Stored:
         """Return MB of a run: in `total`, `across` the cloud's link, or into and out of the `busiest` party."""
         return float(self.rows[part, name]["runs"][0][what])
 
-    def curve(self, part: str, name: str, column: int = 1) -> dict[int, list[float]]:
-        """Return what each seed had after each pass that is stored: accuracy of the nodes (column 1), or how far apart they are (2)."""
+    def curve(self, part: str, name: str) -> dict[int, list[float]]:
+        """Return the accuracy of the nodes' own models, 0 to 1, of each seed after each pass that is stored."""
         curves = [run["curve"] for run in self.rows[part, name]["runs"]]
-        return {points[0][0]: [point[column] for point in points] for points in zip(*curves, strict=True)}
+        return {points[0][0]: [hits / 100 for _, hits, _ in points] for points in zip(*curves, strict=True)}
 
 
 def agreement(graph: Graph, rounds: int = 40) -> Picture:
