@@ -72,6 +72,10 @@ class Wire:
         """Return how records call a participant: "client 7" or "worker 7"."""
         return f"{self.label} {participant}"
 
+    def owner(self, participant: int) -> str:
+        """Return how records call whoever owns the raw data that a participant starts with."""
+        return f"client {participant}"
+
     def hosted(self) -> list[int]:
         """Return the participants that this process hosts, in order."""
         return [participant for participant, host in enumerate(self.hosts) if host == self.rank]

@@ -19,7 +19,7 @@ def pool(wire: Wire, held: dict[int, Dataset]) -> dict[int, Dataset]:
     pending = []
     for owner, shard in sorted(held.items()):
         for part in (packed(shard.x), packed(shard.y)):
-            pending.append(wire.post(part, 0, "data", f"client {owner}", SERVER))
+            pending.append(wire.post(part, 0, "data", wire.owner(owner), SERVER))
     pooled = {}
     if wire.rank == 0:
         like = next(iter(held.values()))
