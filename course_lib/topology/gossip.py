@@ -18,7 +18,7 @@ from course_lib.plans import Plan
 from course_lib.rounds import Run, checks, preparation
 from course_lib.rounds.fit import in_turn
 from course_lib.rounds.preparation import Job, Partition
-from course_lib.rounds.run import holding, assemble
+from course_lib.rounds.run import assemble, holding
 from course_lib.topology import carrying, mixing
 from course_lib.topology.graphs import Graph
 from course_lib.topology.mixing import Matrix
