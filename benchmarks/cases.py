@@ -61,9 +61,9 @@ def measure(job: Job) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         trained = train(case, job.way, job.rate, job.seed, found, job.tuning)
+        judged = judge(case, trained, found)
     except rounds.DivergedError:
         return dict.fromkeys((*SHARES, "membership"))
-    judged = judge(case, trained, found)
     return {
         **{name: round(100 * judged[name], 2) for name in SHARES}, "membership": round(judged["membership"], 4),
         "bytes_owner": round(trained.bytes_owner), "bytes_inside": round(trained.bytes_inside),

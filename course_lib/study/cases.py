@@ -284,12 +284,15 @@ def _each_on(
 
 def judge(case: Case, trained: Trained, found: NaturalClients) -> dict[str, float]:
     """Return of one run: score (the case's metric, mean over owners on their own tests), worst (the worst owner's), accuracy and
-    macro_f1 (over all tests), and membership (AUC of telling training from test records by their loss, 0.5 is chance)."""
+    macro_f1 (over all tests), and membership (AUC of telling training from test records by their loss, 0.5 is chance). Raises
+    rounds.DivergedError for a model whose weights are so large that its scores are not finite."""
     classes = len(found.train.classes)
     own, outputs, fits, others = [], [], [], []
     for module, train_part, test_part in zip(trained.modules, found.clients, found.local_tests, strict=True):
         tests, members = found.test.subset(test_part), found.train.subset(train_part)
         output = evaluation.scores(module, tests.x)
+        if not output.isfinite().all():
+            raise rounds.DivergedError("a model's scores are not finite: it trained at too large a rate")
         own.append(_metric(case, output, tests.y, classes))
         outputs.append(output)
         others.append(membership.losses(output, tests.y))
