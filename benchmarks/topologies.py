@@ -1,7 +1,7 @@
 """What it costs to have no server, or one above several silos: accuracy against topology and bytes, the study behind lesson 16.
 
     python benchmarks/topologies.py           everything; goes on where it was interrupted (about a quarter of an hour on one core)
-    python benchmarks/topologies.py --quick   a few contenders, one rate, two seeds: a check that it runs; stores nothing
+    python benchmarks/topologies.py --quick   a few contenders, one rate, two seeds, three passes: a check that it runs; stores nothing
 
 The 4,000 training images of mnist5k, 16 clients with 250 each, a network of 25,450 weights, batches of 10, 20 passes over everybody's
 images: equal gradient computations for all. "IID": dealt at random. "skewed": two shards, so mostly two digits, a client. "lopsided silos": two
@@ -27,7 +27,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import cache
+from functools import cache, partial
 from math import isnan, nan
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
@@ -133,12 +133,12 @@ def alone(job: Job, passes: int = PASSES) -> dict[str, float]:
     return {"nodes": round(float(np.mean(hits)), 2), "worst": round(min(hits), 1), "mean": nan}
 
 
-def measure(job: Job) -> dict[str, Any]:
+def measure(job: Job, passes: int = PASSES) -> dict[str, Any]:
     """Return what one run came to."""
     if job.name == "alone":
-        return alone(job)
+        return alone(job, passes)
     try:
-        run = fit(job)
+        run = fit(job, passes)
     except rounds.DivergedError:
         return {"nodes": nan, "worst": nan, "mean": nan}
     history = run.history
@@ -233,9 +233,10 @@ QUICK = [("IID", "alone"), ("skewed", "server"), ("skewed", "ring"), ("IID", "pu
 
 
 def quick(pool: Pool) -> dict[str, Any]:
-    """Return one rate and two seeds of a few contenders."""
+    """Return one rate, two seeds and three passes of a few contenders."""
+    short = partial(measure, passes=3)
     rows = [
-        {"part": part, "name": name, "runs": pool.map(measure, [Job(part, name, 0.1, seed) for seed in (0, 1)])}
+        {"part": part, "name": name, "runs": pool.map(short, [Job(part, name, 0.2, seed) for seed in (0, 1)])}
         for part, name in QUICK
     ]
     return {"rows": rows, "tuning": []}
@@ -243,7 +244,9 @@ def quick(pool: Pool) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few contenders, one rate, two seeds; stores nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few contenders, one rate, two seeds, three passes; stores nothing"
+    )
     parser.add_argument("--processes", type=int, default=2, help="how many runs at a time (default 2)")
     given = parser.parse_args()
     with get_context("spawn").Pool(given.processes) as pool:
