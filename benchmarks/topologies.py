@@ -1,6 +1,6 @@
 """What it costs to have no server, or one above several silos: accuracy against topology and bytes, the study behind lesson 16.
 
-    python benchmarks/topologies.py           everything; goes on where it was interrupted (about a quarter of an hour on one core)
+    python benchmarks/topologies.py           everything; goes on where it was interrupted (about half an hour on one core)
     python benchmarks/topologies.py --quick   a few contenders, one rate, two seeds, three passes: a check that it runs; stores nothing
 
 The 4,000 training images of mnist5k, 16 clients with 250 each, a network of 25,450 weights, batches of 10, 20 passes over everybody's
@@ -27,7 +27,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import cache, partial
+from functools import cache
 from math import isnan, nan
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
@@ -232,11 +232,10 @@ def in_lines(found: Mapping[str, Any]) -> str:
 QUICK = [("IID", "alone"), ("skewed", "server"), ("skewed", "ring"), ("IID", "push-sum"), ("lopsided silos", "4 silos")]
 
 
-def quick(pool: Pool) -> dict[str, Any]:
+def quick() -> dict[str, Any]:
     """Return one rate, two seeds and three passes of a few contenders."""
-    short = partial(measure, passes=3)
     rows = [
-        {"part": part, "name": name, "runs": pool.map(short, [Job(part, name, 0.2, seed) for seed in (0, 1)])}
+        {"part": part, "name": name, "runs": [measure(Job(part, name, 0.2, seed), passes=3) for seed in (0, 1)]}
         for part, name in QUICK
     ]
     return {"rows": rows, "tuning": []}
@@ -249,9 +248,11 @@ def main() -> None:
     )
     parser.add_argument("--processes", type=int, default=2, help="how many runs at a time (default 2)")
     given = parser.parse_args()
-    with get_context("spawn").Pool(given.processes) as pool:
-        found = quick(pool) if given.quick else everything(pool)
-    if not given.quick:
+    if given.quick:
+        found = quick()
+    else:
+        with get_context("spawn").Pool(given.processes) as pool:
+            found = everything(pool)
         STORED.write_text(in_lines(found), encoding="utf-8")
         DONE.unlink()
     print(json.dumps(line(found)))
