@@ -18,7 +18,7 @@ PYTHON ?= $(shell for wheels in '$(TORCH_WHEELS)' ''; do \
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab setup setup-tests test test-code test-notebooks check lint notebooks scoreboard lock
+.PHONY: help lab setup setup-tests test test-code test-notebooks check lint notebooks ledger study lock
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,8 +53,11 @@ lint: $(VENV)/.setup-tests  ## lint and types
 notebooks: $(VENV)/.setup-tests  ## build and execute notebooks/ from lessons/, learn/ without results; NAMES="00_two_ways ..." for some
 	$(BIN)/python -m tools.notebooks build $(NAMES)
 
-scoreboard: $(VENV)/.setup-tests  ## write the verdicts of all notebooks into the README
-	$(BIN)/python -m tools.scoreboard
+ledger: $(VENV)/.setup-tests  ## write the verdicts of all notebooks into the README
+	$(BIN)/python -m tools.ledger
+
+study: $(VENV)/.setup-lab  ## run the head-to-head study behind lesson 15 again, stop by stop; goes on where it was interrupted (FAST=1: two minutes)
+	$(BIN)/python benchmarks/head_to_head.py $(if $(FAST),--fast)
 
 lock: $(VENV)/.setup-lock  ## pin every version anew, keeping what still fits (UPGRADE=1: the newest)
 	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras $(if $(UPGRADE),--upgrade) \

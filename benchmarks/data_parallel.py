@@ -61,7 +61,7 @@ WORKLOADS = (
     Workload("mlp64", models.mlp((64,)), 20, 80),
     Workload("2nn", models.mlp(), 32, 60),
     Workload("lenet", models.lenet(), 64, 30),
-    Workload("cnn", models.cnn(), 64, 22, 3),
+    Workload("cnn", models.cnn(), 64, 22),
 )
 
 

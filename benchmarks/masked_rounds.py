@@ -16,20 +16,18 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
+from bench import Bench, images
+
 from course_lib import data, learning, models, plans, rounds, study
-from course_lib.classroom.progress import progress
-from course_lib.data import Dataset
 from course_lib.federated.participation import Devices
 from course_lib.privacy.in_plans import SecureAggregation
 
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/masked_rounds.json"
+UNFINISHED = STORED.with_suffix(".unfinished")
 CLIENTS, ALPHA = 60, 0.5
 GRID, TUNING_SEEDS, SEEDS = (0.1, 0.2, 0.4), (100, 101, 102), tuple(range(20))
 MODEL = models.mlp((32,))
@@ -66,16 +64,9 @@ class Job:
     tuning: bool = False
 
 
-@cache
-def images(tuning: bool) -> tuple[Dataset, Dataset]:
-    """Return what is trained on, and what is judged on."""
-    train, test = data.load("mnist5k")
-    return data.hold_out(train, 0.2) if tuning else (train, test)
-
-
 def measure(job: Job) -> dict[str, Any]:
     """Return what one run came to."""
-    train, test = images(job.tuning)
+    train, test = images("mnist5k", job.tuning)
     parts = data.partitions.dirichlet(train.y, CLIENTS, ALPHA, job.seed)
     plan = CONTENDERS[job.name].but(learning_rate=job.rate)
     run = rounds.fit(MODEL, train, parts, plan, test=test, seed=job.seed, evaluate_every=plan.rounds)
@@ -87,26 +78,17 @@ def measure(job: Job) -> dict[str, Any]:
     }
 
 
-def measured(pool: Pool, jobs: Sequence[Job], label: str) -> list[dict[str, Any]]:
-    """Return the results of all jobs, in their order; the pool's processes share the work."""
-    advance, found = progress(len(jobs), label), []
-    for number, result in enumerate(pool.imap(measure, jobs), start=1):
-        found.append(result)
-        advance(number, len(jobs))
-    return found
-
-
-def everything(pool: Pool) -> dict[str, Any]:
+def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
 
     def score(tried: Sequence[tuple[float, int]]) -> list[float]:
         jobs = [Job("plain", rate, seed, tuning=True) for rate, seed in tried]
-        return [found["accuracy"] for found in measured(pool, jobs, "Tuning")]
+        return [found["accuracy"] for found in bench.measured(jobs, "Tuning")]
 
     tuned = study.tune(score, GRID, TUNING_SEEDS)
     rows = []
     for name in CONTENDERS:
-        runs = measured(pool, [Job(name, tuned.best, seed) for seed in SEEDS], name)
+        runs = bench.measured([Job(name, tuned.best, seed) for seed in SEEDS], name)
         rows.append({"name": name, "runs": runs})
         print(name, [run["accuracy"] for run in runs], flush=True)
     return {
@@ -118,20 +100,21 @@ def everything(pool: Pool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def quick(pool: Pool) -> dict[str, Any]:
+def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return two seeds of three contenders."""
     names = ["plain", "masked", "masked, 30% lost"]
-    return {"rows": [{"name": k, "runs": pool.map(measure, [Job(k, 0.2, seed) for seed in (0, 1)])} for k in names]}
+    return {"rows": [{"name": k, "runs": bench.measured([Job(k, 0.2, seed) for seed in (0, 1)], k)} for k in names]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three contenders, two seeds; stores nothing")
     given = parser.parse_args()
-    with get_context("spawn").Pool(2) as pool:
-        found = quick(pool) if given.quick else everything(pool)
+    bench = Bench(measure, None if given.quick else UNFINISHED)
+    found = quick(bench) if given.quick else everything(bench)
     if not given.quick:
         STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        bench.forget()
     line = {}
     for row in found["rows"]:
         own = learning.interval([run["accuracy"] for run in row["runs"]])

@@ -16,22 +16,18 @@ last line is JSON: mean accuracy, half its 95% interval, and how many times fewe
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import nan
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bench import Bench, Job, images, tuned
 
-from course_lib import data, learning, models, plans, rounds, study
-from course_lib.classroom.progress import progress
+from course_lib import data, learning, models, plans, rounds
 from course_lib.compression import Compression, LowRank, Quantise, RandomK, Sign, TopK
-from course_lib.data import Dataset
 from course_lib.models import ModelSpec
 from course_lib.plans import Plan
 
@@ -72,24 +68,6 @@ PARTS = {
 }
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run. `tuning`: trained on four fifths of the training images and judged on the rest."""
-
-    part: str
-    name: str
-    rate: float
-    seed: int
-    tuning: bool = False
-
-
-@cache
-def images(dataset: str, tuning: bool) -> tuple[Dataset, Dataset]:
-    """Return what is trained on, and what is judged on."""
-    train, test = data.load(dataset)
-    return data.hold_out(train, 0.2) if tuning else (train, test)
-
-
 def measure(job: Job) -> dict[str, Any]:
     """Return what one run came to."""
     part = PARTS[job.part]
@@ -109,38 +87,13 @@ def measure(job: Job) -> dict[str, Any]:
     }
 
 
-def measured(pool: Pool, jobs: Sequence[Job], label: str) -> list[dict[str, Any]]:
-    """Return the results of all jobs, in their order; the pool's processes share the work."""
-    lines = DONE.read_text(encoding="utf-8").splitlines() if DONE.exists() else []
-    done = {tuple(job): result for job, result in map(json.loads, lines)}
-    left = [job for job in jobs if astuple(job) not in done]
-    advance = progress(len(left), label)
-    with DONE.open("a", encoding="utf-8") as file:
-        for number, (job, result) in enumerate(zip(left, pool.imap(measure, left), strict=True), start=1):
-            done[astuple(job)] = result
-            file.write(json.dumps([astuple(job), result]) + "\n")
-            file.flush()
-            advance(number, len(left))
-    return [done[astuple(job)] for job in jobs]
-
-
-def tuned(pool: Pool, part: str, name: str) -> study.Tuned:
-    """Return a contender's rate: the best accuracy for the worst of the tuning seeds."""
-
-    def score(jobs: Sequence[tuple[float, int]]) -> list[float]:
-        made = [Job(part, name, rate, seed, tuning=True) for rate, seed in jobs]
-        return [found["accuracy"] for found in measured(pool, made, f"Tuning {name}")]
-
-    return study.tune(score, GRID, TUNING_SEEDS, widen=4)
-
-
-def everything(pool: Pool) -> dict[str, Any]:
+def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
     rows: list[dict[str, Any]] = []
     for part, task in PARTS.items():
         for name in task.ways:
-            chosen = tuned(pool, part, name)
-            runs = measured(pool, [Job(part, name, chosen.best, seed) for seed in SEEDS], name)
+            chosen = tuned(bench, part, name, GRID, TUNING_SEEDS, widen=4)
+            runs = bench.measured([Job(part, name, chosen.best, seed) for seed in SEEDS], name)
             rows.append({
                 "part": part, "name": name, "rate": chosen.best, "at_edge": chosen.at_edge,
                 "tried": [{"rate": rate, "accuracy": list(scores)} for rate, scores in chosen.tried.items()],
@@ -168,12 +121,12 @@ def line(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"accuracy (%), half its interval, times fewer bytes": table}
 
 
-def quick(pool: Pool) -> dict[str, Any]:
+def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return one rate and two seeds of two contenders of each part."""
     rows = []
     for part in PARTS:
         for name in ("32 bits", "rank 1"):
-            runs = pool.map(measure, [Job(part, name, 0.2, seed) for seed in (0, 1)])
+            runs = bench.measured([Job(part, name, 0.2, seed) for seed in (0, 1)], name)
             rows.append(
                 {"part": part, "name": name, "accuracy": [run["accuracy"] for run in runs], "bytes": runs[0]["bytes"]}
             )
@@ -186,11 +139,11 @@ def main() -> None:
         "--quick", action="store_true", help="two contenders a part, one rate, two seeds; stores nothing"
     )
     given = parser.parse_args()
-    with get_context("spawn").Pool(2) as pool:
-        found = quick(pool) if given.quick else everything(pool)
+    bench = Bench(measure, None if given.quick else DONE)
+    found = quick(bench) if given.quick else everything(bench)
     if not given.quick:
         STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        DONE.unlink()
+        bench.forget()
     print(json.dumps(line(found)))
 
 

@@ -25,19 +25,18 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cache
 from math import inf
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bench import Bench
 from torch import Tensor
 
 from course_lib import data, learning, models, plans, rounds, study
-from course_lib.classroom.progress import progress
 from course_lib.data import Dataset
 from course_lib.learning.sgd import FlatModel
 from course_lib.plans import Plan
@@ -133,33 +132,7 @@ def measure(job: Job) -> float:
     return round(run.accuracy, 4)
 
 
-class Bench:
-    """Measures jobs, two at a time, and notes each result at once: what is noted is not measured again. `noises`: by (way, epsilon)."""
-
-    def __init__(self, notes: Path | None) -> None:
-        noted = notes.read_text(encoding="utf-8").splitlines() if notes and notes.exists() else []
-        self.notes, self.known = notes, {json.dumps(job): found for job, found in map(json.loads, noted)}
-        self._pool: Any = None
-
-    def measured(self, jobs: Sequence[Job], label: str) -> list[float]:
-        """Return the accuracies of all jobs, in their order."""
-        if new := [job for job in jobs if _key(job) not in self.known]:
-            self._pool = self._pool or get_context("spawn").Pool(2)
-            advance = progress(len(new), label)
-            for done, (job, found) in enumerate(zip(new, self._pool.imap(measure, new), strict=True), 1):
-                self.known[_key(job)] = found
-                if self.notes:
-                    with self.notes.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps([astuple(job), found]) + "\n")
-                advance(done, len(new))
-        return [self.known[_key(job)] for job in jobs]
-
-
-def _key(job: Job) -> str:
-    return json.dumps(astuple(job))
-
-
-def row(bench: Bench, name: str, epsilon: float | None, seeds: Sequence[int]) -> dict[str, Any]:
+def row(bench: Bench[Job, float], name: str, epsilon: float | None, seeds: Sequence[int]) -> dict[str, Any]:
     """Return one way at one epsilon: what was tried, what was chosen, the guarantee and the accuracies."""
     way = WAYS[name]
     noise = 0.0 if epsilon is None else noise_for(epsilon, way.sample_rate, way.steps, way.delta)
@@ -307,7 +280,7 @@ def main() -> None:
         print(json.dumps(private_at_full_scale.main()))
         return
     quick = given.quick
-    bench = Bench(None if quick else UNFINISHED)
+    bench = Bench(measure, None if quick else UNFINISHED)
     cells = [("central", 8.0)] if quick else [(name, epsilon) for name in WAYS for epsilon in (*EPSILONS, None)]
     found = {
         "command": f"python benchmarks/{Path(__file__).name}",
@@ -322,7 +295,7 @@ def main() -> None:
     }  # fmt: skip
     if not quick:
         STORED.write_text(text(found), encoding="utf-8")
-        UNFINISHED.unlink()
+        bench.forget()
     print(json.dumps(line(found)))
 
 

@@ -27,14 +27,13 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bench import Bench
 from hostile_clients import (
     CLIENTS,
     DOOR,
@@ -54,7 +53,6 @@ from hostile_clients import (
 from course_lib import learning, models, rounds, study
 from course_lib.adversary.poisoning import attack_success
 from course_lib.aggregation.robust import FLTrust
-from course_lib.classroom.progress import progress
 
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/robustness.json"
 DONE = Path(tempfile.gettempdir()) / "robustness.jsonl"  # the runs of a study that was interrupted
@@ -118,38 +116,23 @@ def rate_of(case: Case, rates: Mapping[tuple[str, str], float]) -> float:
     return rates[case.clients, "mean" if case.rule == MASKED else case.rule]
 
 
-def measured(pool: Pool, jobs: Sequence[Job], label: str) -> list[dict[str, Any]]:
-    """Return the results of all jobs, in their order; the pool's processes share the work."""
-    lines = DONE.read_text(encoding="utf-8").splitlines() if DONE.exists() else []
-    done = {json.dumps(job): result for job, result in map(json.loads, lines)}
-    left = [job for job in jobs if json.dumps(astuple(job)) not in done]
-    advance = progress(len(left), label)
-    with DONE.open("a", encoding="utf-8") as file:
-        for number, (job, result) in enumerate(zip(left, pool.imap(measure, left), strict=True), start=1):
-            done[json.dumps(astuple(job))] = result
-            file.write(json.dumps([astuple(job), result]) + "\n")
-            file.flush()
-            advance(number, len(left))
-    return [done[json.dumps(astuple(job))] for job in jobs]
-
-
-def tuned(pool: Pool, clients: str, rule: str) -> study.Tuned:
+def tuned(bench: Bench[Job, dict[str, Any]], clients: str, rule: str) -> study.Tuned:
     """Return a rule's rate: the best accuracy without an attacker for the worst of the tuning seeds."""
 
     def score(jobs: Sequence[tuple[float, int]]) -> list[float]:
         made = [Job(Case(clients, NONE, 0, rule), rate, seed, tuning=True) for rate, seed in jobs]
-        return [found["accuracy"] for found in measured(pool, made, f"Tuning {rule}")]
+        return [found["accuracy"] for found in bench.measured(made, f"Tuning {rule}")]
 
     return study.tune(score, GRID, TUNING_SEEDS)
 
 
-def everything(pool: Pool) -> dict[str, Any]:
+def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
     tuning: list[dict[str, Any]] = []
     rates: dict[tuple[str, str], float] = {}
     for clients in ("IID", "skewed"):
         for rule in RULES:
-            chosen = tuned(pool, clients, rule)
+            chosen = tuned(bench, clients, rule)
             tried = [{"rate": rate, "accuracy": list(scores)} for rate, scores in chosen.tried.items()]
             tuning.append(
                 {"clients": clients, "rule": rule, "best": chosen.best, "at_edge": chosen.at_edge, "tried": tried}
@@ -158,7 +141,7 @@ def everything(pool: Pool) -> dict[str, Any]:
             print(clients, rule, chosen.best, "at the edge" if chosen.at_edge else "", flush=True)
     jobs = [Job(case, rate_of(case, rates), seed) for case in cases() for seed in seeds(case)]
     of_case: dict[Case, list[dict[str, Any]]] = {}
-    for job, result in zip(jobs, measured(pool, jobs, "Attacks"), strict=True):
+    for job, result in zip(jobs, bench.measured(jobs, "Attacks"), strict=True):
         of_case.setdefault(job.case, []).append(result)
     return {
         "command": f"python benchmarks/{Path(__file__).name}",
@@ -197,14 +180,14 @@ def line(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"accuracy and success (%)": table, "at the grid's edge": sum(entry["at_edge"] for entry in found["tuning"])}
 
 
-def quick(pool: Pool) -> dict[str, Any]:
+def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return one rate and two seeds of two attacks and two rules."""
     some = [
         Case("IID", NONE, 0, "mean"),
         Case("skewed", "IPM", MOST, "Krum"),
         Case("IID", "back door", MOST, "FLTrust"),
     ]
-    rows = [row(case, 0.2, pool.map(measure, [Job(case, 0.2, seed) for seed in (0, 1)])) for case in some]
+    rows = [row(case, 0.2, bench.measured([Job(case, 0.2, seed) for seed in (0, 1)], case.rule)) for case in some]
     return {"rows": rows, "tuning": []}
 
 
@@ -214,11 +197,11 @@ def main() -> None:
         "--quick", action="store_true", help="two attacks, two rules, one rate, two seeds; stores nothing"
     )
     given = parser.parse_args()
-    with get_context("spawn").Pool(2) as pool:
-        found = quick(pool) if given.quick else everything(pool)
+    bench = Bench(measure, None if given.quick else DONE)
+    found = quick(bench) if given.quick else everything(bench)
     if not given.quick:
         STORED.write_text(written(found), encoding="utf-8")
-        DONE.unlink()
+        bench.forget()
     print(json.dumps(line(found)))
 
 

@@ -20,23 +20,22 @@ percent over the runs that did not break, and how many did.
 import argparse
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from math import isnan
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bench import Bench
 from best_first import Search, Setting
 from niid_bench import PUBLISHED
 from rounds_to_target import bias
 from skewed_clients import CLIENTS, KINDS, SEEN, SKEWS, deal
 
 from course_lib import data, learning, models, plans, rounds
-from course_lib.classroom.progress import progress
 from course_lib.data import Dataset
 from course_lib.data.sources import stratified
 from course_lib.federated.strategies import FedOpt, FedProx, Scaffold, Strategy
@@ -108,33 +107,6 @@ def measure(job: Job) -> dict[str, Any]:
             "down": round(down, 4), "broken": broken}  # fmt: skip
 
 
-class Bench:
-    """Measures jobs, two at a time, and notes each result in a file at once: what is there is not measured again."""
-
-    def __init__(self, notes: Path) -> None:
-        noted = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
-        self.notes, self.known = notes, {json.dumps(job): found for job, found in map(json.loads, noted)}
-        self._pool: Any = None
-
-    def measured(self, jobs: Sequence[Job], label: str) -> list[dict[str, Any]]:
-        """Return the results of all jobs, in their order."""
-        if new := [job for job in jobs if _key(job) not in self.known]:
-            # One for the whole study: starting it takes as long as several runs.
-            self._pool = self._pool or get_context("spawn").Pool(2)
-            advance = progress(len(new), label)
-            with self.notes.open("a", encoding="utf-8") as file:
-                for done, (job, found) in enumerate(zip(new, self._pool.imap(measure, new), strict=True), 1):
-                    self.known[_key(job)] = found
-                    file.write(json.dumps([astuple(job), found]) + "\n")
-                    file.flush()
-                    advance(done, len(new))
-        return [self.known[_key(job)] for job in jobs]
-
-
-def _key(job: Job) -> str:
-    return json.dumps(astuple(job))
-
-
 def worth(found: Mapping[str, Any]) -> float:
     """Return the last accuracy of a run, 0 for one that broke."""
     return 0.0 if found["broken"] else found["accuracy"][-1]
@@ -153,7 +125,7 @@ def search(name: str) -> Search:
     return Search((RATES, KNOBS.get(name, NO_KNOB)), len(TUNING_SEEDS))
 
 
-def tuned(bench: Bench) -> dict[tuple[str, str], Search]:
+def tuned(bench: Bench[Job, dict[str, Any]]) -> dict[tuple[str, str], Search]:
     """Return the finished search of each cell. All searches take their steps together, so that both cores are busy."""
     searches = {cell: search(cell[1]) for cell in cells()}
     while jobs := [
@@ -166,7 +138,7 @@ def tuned(bench: Bench) -> dict[tuple[str, str], Search]:
     return searches
 
 
-def study(bench: Bench) -> dict[str, Any]:
+def study(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study: for each skew and strategy what was tried, the settings, and the runs."""
     rows = []
     for (skew, name), found in tuned(bench).items():
@@ -210,9 +182,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two strategies, one skew, two seeds; nothing is stored")
     if not parser.parse_args().quick:
-        found = study(Bench(UNFINISHED))
+        bench = Bench(measure, UNFINISHED)
+        found = study(bench)
         STORED.write_text(text(found), encoding="utf-8")
-        UNFINISHED.unlink()
+        bench.forget()
         print(json.dumps(line(found)))
         return
     jobs = [

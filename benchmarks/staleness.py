@@ -21,19 +21,14 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
-from functools import cache
 from math import nan
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
 import torch
+from bench import Bench, Job, images, tuned
 
-from course_lib import data, learning, models, plans, rounds, study
-from course_lib.classroom.progress import progress
-from course_lib.data import Dataset
+from course_lib import data, learning, models, plans, rounds
 from course_lib.distributed.asynchronous import Asynchronous
 from course_lib.distributed.diloco import DiLoCo
 from course_lib.federated.participation import Device, Devices
@@ -96,27 +91,9 @@ PARTS: dict[str, dict[str, tuple[Plan, int]]] = {  # the plan, and the number of
 }
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run. `tuning`: trained on four fifths of the training images and judged on the others."""
-
-    part: str
-    name: str
-    rate: float
-    seed: int
-    tuning: bool = False
-
-
-@cache
-def images(tuning: bool) -> tuple[Dataset, Dataset]:
-    """Return what is trained on, and what is judged on."""
-    train, test = data.load("digits")
-    return data.hold_out(train, 0.2) if tuning else (train, test)
-
-
 def measure(job: Job) -> dict[str, Any]:
     """Return what one run came to."""
-    train, test = images(job.tuning)
+    train, test = images("digits", job.tuning)
     plan, workers = PARTS[job.part][job.name]
     dealt = data.partitions.iid(train.y, workers, seed=job.seed)
     plan = plan.but(learning_rate=job.rate)
@@ -143,32 +120,7 @@ def measure(job: Job) -> dict[str, Any]:
     return found
 
 
-def measured(pool: Pool, jobs: Sequence[Job], label: str) -> list[dict[str, Any]]:
-    """Return the results of all jobs, in their order; the pool's processes share the work."""
-    lines = DONE.read_text(encoding="utf-8").splitlines() if DONE.exists() else []
-    done = {tuple(job): result for job, result in map(json.loads, lines)}
-    left = [job for job in jobs if astuple(job) not in done]
-    advance = progress(len(left), label)
-    with DONE.open("a", encoding="utf-8") as file:
-        for number, (job, result) in enumerate(zip(left, pool.imap(measure, left), strict=True), start=1):
-            done[astuple(job)] = result
-            file.write(json.dumps([astuple(job), result]) + "\n")
-            file.flush()
-            advance(number, len(left))
-    return [done[astuple(job)] for job in jobs]
-
-
-def tuned(pool: Pool, part: str, name: str) -> study.Tuned:
-    """Return a contender's rate: the best accuracy for the worst of the tuning seeds."""
-
-    def score(jobs: Sequence[tuple[float, int]]) -> list[float]:
-        made = [Job(part, name, rate, seed, tuning=True) for rate, seed in jobs]
-        return [found["accuracy"] for found in measured(pool, made, f"Tuning {part}, {name}")]
-
-    return study.tune(score, GRID, TUNING_SEEDS, widen=WIDEN)
-
-
-def everything(pool: Pool) -> dict[str, Any]:
+def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
     rows: list[dict[str, Any]] = []
     tuning: list[dict[str, Any]] = []
@@ -178,11 +130,11 @@ def everything(pool: Pool) -> dict[str, Any]:
             if part == "one rate":
                 rate = rates["staleness", "1"]
             else:
-                chosen = tuned(pool, part, name)
+                chosen = tuned(bench, part, name, GRID, TUNING_SEEDS, WIDEN)
                 rate = rates[part, name] = chosen.best
                 tried = [{"rate": tested, "accuracy": list(scores)} for tested, scores in chosen.tried.items()]
                 tuning.append({"part": part, "name": name, "best": rate, "at_edge": chosen.at_edge, "tried": tried})
-            runs = measured(pool, [Job(part, name, rate, seed) for seed in SEEDS], f"{part}, {name}")
+            runs = bench.measured([Job(part, name, rate, seed) for seed in SEEDS], f"{part}, {name}")
             rows.append({"part": part, "name": name, "rate": rate, "seeds": list(SEEDS), "runs": runs})
             print(part, name, rate, [run["accuracy"] for run in runs], flush=True)
     return {
@@ -213,10 +165,10 @@ def in_lines(found: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def quick(pool: Pool) -> dict[str, Any]:
+def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return one rate and two seeds of three contenders."""
     rows = [
-        {"part": part, "name": name, "runs": pool.map(measure, [Job(part, name, 0.1, seed) for seed in (0, 1)])}
+        {"part": part, "name": name, "runs": bench.measured([Job(part, name, 0.1, seed) for seed in (0, 1)], name)}
         for part, name in [("staleness", "4"), ("bytes", "asynchronous"), ("time", "DiLoCo")]
     ]
     return {"rows": rows, "tuning": []}
@@ -226,11 +178,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three contenders, one rate, two seeds; stores nothing")
     given = parser.parse_args()
-    with get_context("spawn").Pool(2) as pool:
-        found = quick(pool) if given.quick else everything(pool)
+    bench = Bench(measure, None if given.quick else DONE)
+    found = quick(bench) if given.quick else everything(bench)
     if not given.quick:
         STORED.write_text(in_lines(found), encoding="utf-8")
-        DONE.unlink()
+        bench.forget()
     print(json.dumps(line(found)))
 
 

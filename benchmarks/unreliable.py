@@ -17,19 +17,16 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
-from functools import cache
+from dataclasses import dataclass, replace
 from math import nan
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bench import Bench, Job, images, tuned
 
-from course_lib import data, learning, models, plans, rounds, study
-from course_lib.classroom.progress import progress
+from course_lib import learning, models, plans, rounds
 from course_lib.compression import Quantise, TopK
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance, Fleet
@@ -113,24 +110,6 @@ PARTS: dict[str, dict[str, Plan]] = {
 SEEDS = {part: tuple(range(20 if part in ("lost", "sizes") else 10)) for part in PARTS}
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run. `tuning`: trained on 3,200 images and judged on the other 800."""
-
-    part: str
-    name: str
-    rate: float
-    seed: int
-    tuning: bool = False
-
-
-@cache
-def images(tuning: bool) -> tuple[Dataset, Dataset]:
-    """Return what is trained on, and what is judged on."""
-    train, test = data.load("mnist5k")
-    return data.hold_out(train, 0.2) if tuning else (train, test)
-
-
 def deal(train: Dataset, seed: int, own: float = 0.9) -> list[np.ndarray]:
     """Deal the images to 100 clients; the share `own` of a client's images shows digits of its own half."""
     chance = np.random.default_rng(seed)
@@ -142,7 +121,7 @@ def deal(train: Dataset, seed: int, own: float = 0.9) -> list[np.ndarray]:
 
 def measure(job: Job) -> dict[str, Any]:
     """Return what one run came to."""
-    train, test = images(job.tuning)
+    train, test = images("mnist5k", job.tuning)
     parts = deal(train, job.seed)
     model, weights = SIZES[job.name if job.part == "sizes" else "64 hidden"]
     plan = PARTS[job.part][job.name].but(learning_rate=job.rate)
@@ -173,41 +152,16 @@ def measure(job: Job) -> dict[str, Any]:
     }
 
 
-def measured(pool: Pool, jobs: Sequence[Job], label: str) -> list[dict[str, Any]]:
-    """Return the results of all jobs, in their order; the pool's processes share the work."""
-    lines = DONE.read_text(encoding="utf-8").splitlines() if DONE.exists() else []
-    done = {tuple(job): result for job, result in map(json.loads, lines)}
-    left = [job for job in jobs if astuple(job) not in done]
-    advance = progress(len(left), label)
-    with DONE.open("a", encoding="utf-8") as file:
-        for number, (job, result) in enumerate(zip(left, pool.imap(measure, left), strict=True), start=1):
-            done[astuple(job)] = result
-            file.write(json.dumps([astuple(job), result]) + "\n")
-            file.flush()
-            advance(number, len(left))
-    return [done[astuple(job)] for job in jobs]
-
-
-def tuned(pool: Pool, part: str, name: str) -> study.Tuned:
-    """Return a contender's rate: the best accuracy for the worst of the tuning seeds."""
-
-    def score(jobs: Sequence[tuple[float, int]]) -> list[float]:
-        made = [Job(part, name, rate, seed, tuning=True) for rate, seed in jobs]
-        return [found["accuracy"] for found in measured(pool, made, f"Tuning {name}")]
-
-    return study.tune(score, GRID, TUNING_SEEDS)
-
-
-def everything(pool: Pool) -> dict[str, Any]:
+def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
     rows: list[dict[str, Any]] = []
     tuning: list[dict[str, Any]] = []
     for part, contenders in PARTS.items():
         for name in contenders:
-            chosen = tuned(pool, part, name)
+            chosen = tuned(bench, part, name, GRID, TUNING_SEEDS)
             tried = [{"rate": rate, "accuracy": list(scores)} for rate, scores in chosen.tried.items()]
             tuning.append({"part": part, "name": name, "best": chosen.best, "at_edge": chosen.at_edge, "tried": tried})
-            runs = measured(pool, [Job(part, name, chosen.best, seed) for seed in SEEDS[part]], name)
+            runs = bench.measured([Job(part, name, chosen.best, seed) for seed in SEEDS[part]], name)
             rows.append({"part": part, "name": name, "rate": chosen.best, "seeds": list(SEEDS[part]), "runs": runs})
             print(part, name, chosen.best, [run["accuracy"] for run in runs], flush=True)
     return {
@@ -226,10 +180,10 @@ def line(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"accuracy (%)": table, "at the grid's edge": sum(entry["at_edge"] for entry in found["tuning"])}
 
 
-def quick(pool: Pool) -> dict[str, Any]:
+def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return one rate and two seeds of three contenders."""
     rows = [
-        {"part": part, "name": name, "runs": pool.map(measure, [Job(part, name, 0.2, seed) for seed in (0, 1)])}
+        {"part": part, "name": name, "runs": bench.measured([Job(part, name, 0.2, seed) for seed in (0, 1)], name)}
         for part, name in [("lost", "half lost, same half"), ("late", "deadline 2 s"), ("sizes", "logistic")]
     ]
     return {"rows": rows, "tuning": []}
@@ -239,11 +193,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three contenders, one rate, two seeds; stores nothing")
     given = parser.parse_args()
-    with get_context("spawn").Pool(2) as pool:
-        found = quick(pool) if given.quick else everything(pool)
+    bench = Bench(measure, None if given.quick else DONE)
+    found = quick(bench) if given.quick else everything(bench)
     if not given.quick:
         STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        DONE.unlink()
+        bench.forget()
     print(json.dumps(line(found)))
 
 

@@ -47,11 +47,11 @@ def test_its_code_runs() -> None:
     assert names["run"].history["round"].tolist() == [1]  # type: ignore[attr-defined]
 
 
-def test_its_picture_is_the_one_in_the_notebook_of_lesson_00() -> None:
-    (notebook,) = (ROOT / "notebooks").glob("00_*.ipynb")
+def test_its_picture_is_the_one_in_the_notebook_of_lesson_15() -> None:
+    (notebook,) = (ROOT / "notebooks").glob("15_*.ipynb")
     image, summary = picture.extract(notebook)
-    assert (ROOT / "docs" / "three_ways.png").read_bytes() == image
-    assert f"![{summary}](docs/three_ways.png)" in README
+    assert picture.PICTURE.read_bytes() == image
+    assert f"![{summary}](docs/{picture.PICTURE.name})" in README
 
 
 def test_the_torch_that_it_names_is_the_locked_one() -> None:

@@ -1,4 +1,4 @@
-"""Take the README's picture out of lesson 00's notebook, so that it shows what the course measured.
+"""Take the README's picture out of lesson 15's notebook, so that it shows what the course measured.
 
 python -m tools.picture
 """
@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
-PICTURE = ROOT / "docs" / "three_ways.png"
-_TITLE = "Accuracy against everything that was sent"
+PICTURE = ROOT / "docs" / "dial.png"
+_TITLE = "The dial"
+_SHOWN = re.compile(r"!\[[^]]*\]\(docs/\w+\.png\)")
 
 
 def extract(notebook: Path) -> tuple[bytes, str]:
@@ -26,16 +27,14 @@ def extract(notebook: Path) -> tuple[bytes, str]:
 
 
 def main() -> None:
-    """Write the picture, and its summary into the README as alternative text."""
-    (notebook,) = (ROOT / "notebooks").glob("00_*.ipynb")
+    """Write the picture, and put it into the README, with its summary as alternative text, in the place of the one that is there."""
+    (notebook,) = (ROOT / "notebooks").glob("15_*.ipynb")
     image, summary = extract(notebook)
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_bytes(image)
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    readme.write_text(
-        re.sub(r"!\[[^]]*\]\(docs/three_ways.png\)", f"![{summary}](docs/three_ways.png)", text), encoding="utf-8"
-    )
+    readme.write_text(_SHOWN.sub(lambda _: f"![{summary}](docs/{PICTURE.name})", text, count=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

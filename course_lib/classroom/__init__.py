@@ -7,15 +7,15 @@ from course_lib.classroom import answers, interrupts, plots
 from course_lib.classroom.drawing import draw
 from course_lib.classroom.exercises import Exercise, Wrong, exercise
 from course_lib.classroom.explorers import explore
+from course_lib.classroom.ledger import ledger
 from course_lib.classroom.plots import diagram
 from course_lib.classroom.predictions import predict, reveal
 from course_lib.classroom.progress import progress, track
 from course_lib.classroom.quizzes import Choice, Question, quiz
-from course_lib.classroom.scoreboard import scoreboard
-from course_lib.classroom.statements import STATEMENTS
 from course_lib.classroom.stored import stored
 from course_lib.classroom.tables import say, table
 from course_lib.classroom.verdicts import verdict
+from course_lib.study.statements import STATEMENTS
 
 __all__ = [
     "STATEMENTS",
@@ -28,13 +28,13 @@ __all__ = [
     "draw",
     "exercise",
     "explore",
+    "ledger",
     "plots",
     "predict",
     "progress",
     "quiz",
     "reveal",
     "say",
-    "scoreboard",
     "stored",
     "table",
     "track",

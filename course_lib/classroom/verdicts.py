@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from course_lib.classroom import cards
 from course_lib.classroom.estimates import span
-from course_lib.classroom.statements import statement
+from course_lib.study.statements import statement
 
 if TYPE_CHECKING:
     from course_lib.learning import Finding

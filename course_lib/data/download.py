@@ -1,8 +1,8 @@
 """Files from the internet: fetched once, checked, and never half read.
 
-MNIST: LeCun et al. 1998. Fashion-MNIST: Xiao et al. 2017, arXiv 1708.07747. CIFAR-10: Krizhevsky 2009. Their checksums
-are those that the publishers give. Heart disease: Janosi et al. 1988. Tiny Shakespeare: Karpathy 2015. For these nobody gives
-any, so theirs were taken from the files.
+MNIST: LeCun et al. 1998. Fashion-MNIST: Xiao et al. 2017, arXiv 1708.07747. CIFAR-10: Krizhevsky 2009. MovieLens: Harper and
+Konstan 2015. Their checksums are those that the publishers give. Heart disease: Janosi et al. 1988. Tiny Shakespeare: Karpathy
+2015. For these nobody gives any, so theirs were taken from the files.
 """
 
 import os
@@ -99,6 +99,10 @@ BY_CLIENT: dict[str, Remote] = {
         ("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",),
         {"input.txt": "sha256:86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"},
         "data.load_by_client('keyboard')",
+    ),
+    "movielens": Remote(
+        ("https://files.grouplens.org/datasets/movielens/",), {"ml-100k.zip": "md5:0e33842e24a9c977be4e0107933c0723"},
+        "data.load_by_client('ratings')",
     ),
 }  # fmt: skip
 

@@ -8,7 +8,8 @@ import torch
 
 from course_lib import seeds
 from course_lib.data import download, heart, keyboard, shakespeare, text
-from course_lib.data.dataset import Dataset
+from course_lib.data.cases import hospitals, markets, payments, ratings, road_signs, sensors, voices
+from course_lib.data.dataset import Dataset, hold_out
 from course_lib.data.sources import check_fraction, stratified
 
 Parts = dict[str, tuple[Dataset, Dataset]]
@@ -29,6 +30,13 @@ class NaturalClients:
     local_tests: list[np.ndarray]
     names: tuple[str, ...]
 
+    @classmethod
+    def of(cls, parts: "Parts") -> "NaturalClients":
+        """Return the clients that each come with their own (train, test), such as your own tables, by name."""
+        train, test = (_joined(halves) for halves in zip(*parts.values(), strict=True))
+        clients, local_tests = (_consecutive(halves) for halves in zip(*parts.values(), strict=True))
+        return cls(train, test, clients, local_tests, tuple(parts))
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -48,6 +56,15 @@ def load_by_client(name: str, *, seed: int = 0, test_fraction: float = 0.2) -> N
     "heart_disease", downloaded on first use: who is ill, from 13 attributes; 920 patients of 4 hospitals. Every scale is
     fixed beforehand and a missing value is put in its middle, so nothing is computed from the patients: see `data.heart`.
 
+    Generated, no internet, and the seed draws the examples as well as the split; see `data.cases`:
+    "payments": which of 23,500 card payments are fraud (one in a hundred), from 16 numbers; 20 banks.
+    "markets": whether the next day's return falls, stays or rises, from those of the days before; 12 markets. The test is the end.
+    "sensors": what the wearer does, from two seconds of an accelerometer, (3, 32); 24 people. "voices": which of eight words is said, from
+    a picture of the sound, (1, 16, 16); 16 speakers. "road_signs": which of eight signs a camera sees, (3, 16, 16); 12 cars.
+    "ratings": who likes which of 60 films, for `models.taste()`; 120 people. "movielens", downloaded on first use: the same question, 100
+    films, real people.
+    "hospitals": real patients, malignant or benign, from 30 measurements; dealt to 5 hospitals by a rule that the seed blurs.
+
     Raises ValueError for an unknown name or a fraction outside (0, 1), download.DownloadError where a file cannot be had,
     FileNotFoundError where Python came without its sources.
     """
@@ -57,7 +74,7 @@ def load_by_client(name: str, *, seed: int = 0, test_fraction: float = 0.2) -> N
             "one of data.partitions"
         )
     check_fraction(test_fraction)
-    return _assembled(_SOURCES[name](test_fraction, seeds.seed(seed)))
+    return NaturalClients.of(_SOURCES[name](test_fraction, seeds.seed(seed)))
 
 
 def _keyboard(test_fraction: float, seed: int) -> Parts:
@@ -88,15 +105,28 @@ def _heart_disease(test_fraction: float, seed: int) -> Parts:
     }
 
 
+def _movielens(test_fraction: float, seed: int) -> Parts:
+    return ratings.movielens(download.files("movielens")["ml-100k.zip"], seed, test_fraction)
+
+
+def _split(
+    owners: Callable[[int], Mapping[str, Dataset]], by: Callable[[Dataset, float, int], tuple[Dataset, Dataset]] = hold_out
+) -> Callable[[float, int], Parts]:  # fmt: skip
+    """Return a source whose owners' examples are split at random; `by=stratified` keeps a rare class on both sides."""
+
+    def source(test_fraction: float, seed: int) -> Parts:
+        return {owner: by(own, test_fraction, seed) for owner, own in owners(seed).items()}
+
+    return source
+
+
 _SOURCES: dict[str, Callable[[float, int], Parts]] = {
-    "keyboard": _keyboard, "heart_disease": _heart_disease, "shakespeare": _shakespeare,
+    "keyboard": _keyboard, "heart_disease": _heart_disease, "shakespeare": _shakespeare, "movielens": _movielens,
+    "payments": _split(payments.banks, stratified), "hospitals": _split(hospitals.hospitals, stratified), "sensors": _split(sensors.people),
+    "voices": _split(voices.speakers), "road_signs": _split(road_signs.cars),
+    "markets": lambda test_fraction, seed: markets.markets(seed, test_fraction),
+    "ratings": lambda test_fraction, seed: ratings.people(seed, test_fraction),
 }  # fmt: skip
-
-
-def _assembled(parts: Parts) -> NaturalClients:
-    train, test = (_joined(halves) for halves in zip(*parts.values(), strict=True))
-    clients, local_tests = (_consecutive(halves) for halves in zip(*parts.values(), strict=True))
-    return NaturalClients(train, test, clients, local_tests, tuple(parts))
 
 
 def _joined(parts: Sequence[Dataset]) -> Dataset:

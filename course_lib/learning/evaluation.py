@@ -45,22 +45,26 @@ def per_client_accuracy(model: nn.Module, clients: Iterable[Dataset]) -> list[fl
 
 
 def report(model: nn.Module, dataset: Dataset) -> dict[str, float]:
-    """Return accuracy, macro-F1, PR-AUC (all 0 to 1) and mean cross-entropy.
+    """Return accuracy, macro-F1, PR-AUC (all 0 to 1) and mean cross-entropy, see `report_on`."""
+    return report_on(scores(model, dataset.x), dataset.y, len(dataset.classes))
+
+
+def report_on(output: Tensor, y: Tensor, classes: int) -> dict[str, float]:
+    """Return accuracy, macro-F1, PR-AUC (all 0 to 1) and mean cross-entropy of scores `(n, classes)` for labels `(n,)`.
 
     PR-AUC is average precision, of class 1 where there are two classes and the mean over classes otherwise; a class that
-    the data set lacks is left out of that mean.
+    no label names is left out of that mean.
     """
     from sklearn.metrics import average_precision_score, f1_score
 
-    output = scores(model, dataset.x)
-    probability, truth = output.softmax(1).numpy(), dataset.y.numpy()
-    positives = [1] if len(dataset.classes) == 2 else sorted(set(truth.tolist()))
+    probability, truth = output.softmax(1).numpy(), y.numpy()
+    positives = [1] if classes == 2 else sorted(set(truth.tolist()))
     precisions = [average_precision_score(truth == label, probability[:, label]) for label in positives]
     return {
-        "accuracy": (output.argmax(1) == dataset.y).double().mean().item(),
+        "accuracy": (output.argmax(1) == y).double().mean().item(),
         "macro_f1": float(f1_score(truth, output.argmax(1).numpy(), average="macro", zero_division=0.0)),
         "pr_auc": float(sum(precisions) / len(precisions)),
-        "loss": functional.cross_entropy(output, dataset.y).item(),
+        "loss": functional.cross_entropy(output, y).item(),
     }
 
 

@@ -26,7 +26,7 @@ _one_run = threading.RLock()
 
 
 @contextmanager
-def _in_turn() -> Iterator[None]:
+def in_turn() -> Iterator[None]:
     """Let one run after the other take place: threads would share torch's generator and its number of threads."""
     with _one_run:
         yield
@@ -41,7 +41,7 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-@_in_turn()
+@in_turn()
 def fit(
     model: ModelSpec | nn.Module, train: Dataset, clients: Partition, plan: Plan, *,
     test: Dataset | None = None, seed: int = 0, workers: int = 1, evaluate_every: int = 1,
@@ -60,7 +60,6 @@ def fit(
     `progress`: called with (rounds done, rounds). `timeout`: seconds after which a silent worker counts as hung.
     `local_tests`: the indices of the test examples on which each client judges its final model; by default, each takes its
     own training examples.
-
     `root`: a small clean data set of the server's own, for an `aggregation` that compares with it (FLTrust).
     `checkpoints`: where to save as the run goes; where a good checkpoint of the same run is found, it goes on from there, on any number
     of workers, to the same weights. See `distributed.recovery`.
@@ -68,7 +67,8 @@ def fit(
     A client's message that is missing, misshapen or not finite is left out of the round, and named in `run.history`; with
     fewer than `plan.required` left the round is skipped. Warns of messages that were not finite, of clients without a fault.
 
-    Runs in several threads of one process take turns. A client's examples are given by their numbers or by a mask of booleans over the data set; numpy's and torch's will do.
+    Runs in several threads of one process take turns. A client's examples are given by their numbers or by a mask of booleans over the
+    data set; numpy's and torch's will do.
 
     Raises ValueError for bad input before any process starts, and where the server could use no message of the whole run;
     DivergedError when everybody's messages are no longer finite,
@@ -84,9 +84,7 @@ def fit(
     checks.check(train, clients, test, workers, evaluate_every, stop_at, local_tests, validation)
     checks.check_checkpoints(checkpoints, keep_payloads)
     module = model.build(train.shape, len(train.classes), seed) if isinstance(model, ModelSpec) else deepcopy(model)
-    for (
-        parameter
-    ) in module.parameters():  # a transposed or channels-last weight: the flat vector needs rows one after the other
+    for parameter in module.parameters():  # the flat vector needs rows one after the other, not channels-last
         parameter.data = parameter.data.contiguous()
     keeping = None
     if checkpoints is not None:

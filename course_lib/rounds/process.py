@@ -1,7 +1,7 @@
 """One process's part in a run: it hosts some of the participants; process 0 is also the server."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,32 +10,25 @@ import torch
 from torch import Tensor
 
 from course_lib import cluster
-from course_lib.aggregation import RunningMean
-from course_lib.aggregation.rule import Gathered
 from course_lib.cluster.traffic import Channel, Recorder
 from course_lib.data import Dataset
 from course_lib.federated.fleet import Attendance
-from course_lib.learning import evaluation, keys, sgd
+from course_lib.learning import evaluation, sgd
 from course_lib.rounds.all_reduce import all_reduce_mean
 from course_lib.rounds.compressed import packed_mean
 from course_lib.rounds.exchange import (
-    NOT_FINITE,
     SERVER,
-    Answers,
-    Collected,
     Wire,
-    diverged,
     finish,
-    through_server,
 )  # fmt: skip
 from course_lib.rounds.judge import Judge
 from course_lib.rounds.notes import Notes
 from course_lib.rounds.participants import Participants
 from course_lib.rounds.pooling import concatenated, deal, pool
-from course_lib.rounds.preparation import Job, local_steps
+from course_lib.rounds.preparation import Job
 from course_lib.rounds.resuming import Keeper, Progress, read
 from course_lib.rounds.run import WorkerLog
-from course_lib.rounds.step import step, weights
+from course_lib.rounds.served import Served, tell
 
 _QUIET = 0.02  # seconds from one report to the next
 
@@ -82,16 +75,12 @@ class _Process:
         self.participants = Participants(job, self.model, self.recorder)
         self.pipeline = self.participants.pipeline
         self.server_states = self.pipeline.server_start(self.model.theta)
-        # How many messages make a round count; behind masks, it is the protocol that says so.
-        least = self.plan.aggregation.least if self.plan.aggregation else 1
-        self.enough = 0 if self.pipeline.counts_empty else max(self.plan.required, least)
-        # What the last round that counted came to; some rules begin there.
-        self.last = torch.zeros(self.pipeline.values)
         simulated = 0.0 if self.plan.exchange == "server" else float("nan")
         self.notes = Notes(
             self.wire, simulated, self.plan.faults or (), masked=self.plan.secure_aggregation is not None,
             out_of_step=self.plan.asynchronous is not None,
         )  # fmt: skip
+        self.served = Served(job, self.wire, self.participants, self.notes, holdings.root)
         self.judge = Judge(job, holdings.test, holdings.validation, self.participants, self.notes)
         self.keeper: Keeper | None = None
         if job.keeping is not None:
@@ -99,7 +88,7 @@ class _Process:
             self.keeper = Keeper(job.keeping, *parts, holdings.found)
 
     def run(self) -> WorkerLog:
-        begun = self._resume(Progress(0, self.model.theta.clone(), self.server_states, self.last, 0.0))
+        begun = self._resume(Progress(0, self.model.theta.clone(), self.server_states, self.served.last, 0.0))
         self.participants.shards = self._place_data()
         theta, started = begun.theta, time.perf_counter() - begun.seconds
         if not begun.done:
@@ -113,7 +102,7 @@ class _Process:
             over = self._agree_to_stop(reached)
             self._report(round_index + 1, last=over or round_index + 1 == len(self.job.attendance))
             seconds = time.perf_counter() - started
-            self._save(Progress(round_index + 1, theta, self.server_states, self.last, seconds, over))
+            self._save(Progress(round_index + 1, theta, self.server_states, self.served.last, seconds, over))
             if over:
                 break
         return WorkerLog(
@@ -127,7 +116,7 @@ class _Process:
         if self.keeper is None:
             return start
         begun = self.keeper.resume(start, everywhere=self.plan.exchange == "all-reduce")
-        self.server_states, self.last = begun.server, begun.last
+        self.server_states, self.served.last = begun.server, begun.last
         return begun
 
     def _save(self, now: Progress) -> None:
@@ -145,7 +134,8 @@ class _Process:
     def _round(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
         """Return the weights `(d,)` after one round; on a process that only hosts clients they are not known."""
         if self.plan.exchange == "server":
-            return self._round_with_server(theta, round_index, now)
+            theta, self.server_states = self.served.round(theta, self.server_states, round_index, now)
+            return theta
 
         def train(participant: int, start: Tensor) -> Tensor:
             message: Tensor = self.participants.message(participant, start, round_index, now.work)
@@ -161,98 +151,6 @@ class _Process:
         theta, own = self.pipeline.strategy.server(theta, mean, self.server_states[0], 1.0)
         self.server_states = (own, *self.server_states[1:])
         return theta
-
-    def _round_with_server(self, theta: Tensor, round_index: int, now: Attendance) -> Tensor:
-        examples = [
-            now.counts.get(client, 1.0) * self.participants.examples(client, now.given.get(client, round_index))
-            for client in range(len(self.job.sizes))
-        ]
-        late = now.staleness(round_index)
-        answers = self._exchange(theta, round_index, now, weights(examples, late, self.plan.asynchronous))
-        enough = self._agree_on_use(now, answers)
-        self.participants.settle(now.work, used=enough)
-        if answers is None or not self.is_server:
-            return theta
-        self.notes.add(now, answers, skipped=not enough)
-        if not answers.count:
-            self._check_divergence(answers)
-        if not enough:
-            return theta
-        mean = torch.zeros(self.pipeline.values) if answers.mean is None else answers.mean
-        self.last = mean
-        used = {client: versions for client, versions in late.items() if client not in answers.left_out}
-        theta, self.server_states = step(
-            self.pipeline, theta, self.server_states, mean, answers.count, examples, used, self.plan.asynchronous,
-            self.participants.turn(round_index),
-        )  # fmt: skip
-        return theta
-
-    def _exchange(
-        self, theta: Tensor, round_index: int, now: Attendance, weights: dict[int, float]
-    ) -> Answers | None:  # fmt: skip
-        """Send the model to those who are asked, and bring together what those in `weights` answer."""
-        download = self.pipeline.download(theta, self.server_states)
-
-        shares = {**dict.fromkeys(now.later, 1.0), **now.work}
-
-        def train(client: int, received: Tensor) -> Any:
-            return self.participants.message(client, received, round_index, shares)
-
-        if self.plan.secure_aggregation is not None:
-            from course_lib.rounds.masked import through_masks  # imports cryptography
-
-            return through_masks(
-                self.wire, download, now.asked, weights, train, self.pipeline.values, self.plan.secure_aggregation
-            )
-        return through_server(
-            self.wire, download, now, weights, self.plan.sends, train, self.participants.held, self.pipeline.blank, self._read,
-            lambda: self._aggregate(theta, round_index), self.enough,
-        )  # fmt: skip
-
-    def _aggregate(self, theta: Tensor, round_index: int) -> Collected:
-        """Return what a round's vectors are put into: a mean, or the plan's rule."""
-        rule = self.plan.aggregation
-        if rule is None:
-            return RunningMean()
-        given: dict[str, Any] = {}
-        if "generator" in rule.needs:
-            given["generator"] = keys.generator(self.job.seed, "aggregation", round_index)
-        if "start" in rule.needs:
-            given["start"] = self.last
-        if "reference" in rule.needs:
-            given["reference"] = self.participants.of_the_server(self.holdings.root, theta, round_index)
-        return Gathered(rule, given)
-
-    def _read(self, client: int, message: Tensor) -> Tensor:
-        """Return the vector that the server averages, from a client's message on the wire."""
-        steps = local_steps(self.plan, self.job.sizes[client])
-        return self.pipeline.read(message, self.server_states, steps, self.plan.learning_rate)
-
-    def _agree_on_use(self, now: Attendance, answers: Answers | None) -> bool:
-        """Return whether the round counts, on the server and where clients wait for it to remember what they did.
-
-        Every sound message makes a round count, unless the plan asks for more than one: only then must the server say so.
-        """
-        enough = answers.count >= self.enough if answers else True
-        if self.enough <= 1:
-            return enough
-        waiting = {self.job.hosts[client] for client in now.work} - {0}
-        if self.is_server:
-            self._tell(enough, sorted(waiting))
-        elif self.wire.rank in waiting:
-            return bool(self.wire.take(0, "control").item())
-        return enough
-
-    def _tell(self, yes: bool, processes: Iterable[int]) -> None:
-        """Send the server's decision to other processes."""
-        said = torch.tensor([yes], dtype=torch.uint8)
-        finish([self.wire.post(said, process, "control", SERVER, f"process {process}") for process in processes])
-
-    def _check_divergence(self, answers: Answers) -> None:
-        """Raise DivergedError where not even one of the clients that work as they should sent finite numbers."""
-        honest = [client for client in answers.left_out if client not in (self.plan.faults or {})]
-        if honest and all(answers.left_out[client] == NOT_FINITE for client in honest):
-            raise diverged(self.wire.name(honest[0]), self.plan.sends, self.recorder.round, self.wire.label)
 
     def _place_data(self) -> dict[int, Dataset]:
         """Return the hosted participants' training data, after moving it where the plan says."""
@@ -271,7 +169,7 @@ class _Process:
             return reached
         if not self.is_server:
             return bool(self.wire.take(0, "control").item())
-        self._tell(reached, range(1, self.world))
+        tell(self.wire, reached, range(1, self.world))
         return reached
 
     def _client_accuracy(self, theta: Tensor) -> dict[int, float]:

@@ -17,7 +17,7 @@ from course_lib.models import ModelSpec
 from course_lib.plans import Plan
 from course_lib.rounds import Run, checks, preparation
 from course_lib.rounds.exchange import SERVER
-from course_lib.rounds.fit import _in_turn
+from course_lib.rounds.fit import in_turn
 from course_lib.rounds.preparation import Job, Partition
 from course_lib.rounds.run import assemble
 from course_lib.topology import carrying
@@ -42,7 +42,7 @@ class Hierarchy(Run):
         return int(self.traffic.loc[self.traffic["across"], "bytes"].sum())
 
 
-@_in_turn()
+@in_turn()
 def fit(
     model: ModelSpec | nn.Module, train: Dataset, clients: Partition, plan: Plan, silos: Sequence[Sequence[int]], *,
     every: int = 10, test: Dataset | None = None, seed: int = 0, workers: int = 1, evaluate_every: int = 1,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import astuple
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,13 +66,6 @@ def test_settings_are_chosen_on_training_images_that_are_kept_out_and_the_test_i
     assert not pixels[0] & pixels[1] and pixels[0] | pixels[1] == pixels[2]
     assert not pixels[3] & (pixels[0] | pixels[1])
     assert (len(rest), len(kept_out), len(test)) == (1005, 252, 540)
-
-
-def test_an_interrupted_study_goes_on_with_what_is_noted(tmp_path: Path) -> None:
-    job = benchmark.Job("alpha = 0.1", "FedAvg", 0.1, None, seed=0)
-    notes = tmp_path / "notes"
-    notes.write_text(json.dumps([astuple(job), {"accuracy": [0.5]}]) + "\n")
-    assert benchmark.Bench(notes).measured([job], "Nothing to do") == [{"accuracy": [0.5]}]
 
 
 def test_every_strategy_has_the_same_budget_and_scaffold_sends_twice_the_bytes_each_way(study: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from course_lib import classroom, learning
 from course_lib.classroom import cards, verdicts
-from course_lib.classroom.statements import STATEMENTS, statement
+from course_lib.study.statements import STATEMENTS, statement
 
 HIGH, LOW = [0.95, 0.94, 0.96, 0.95, 0.95], [0.90, 0.91, 0.90, 0.89, 0.90]
 HOLDS = learning.compare(HIGH, LOW, "better")
