@@ -1,7 +1,7 @@
 """What it costs to have no server, or one above several silos: accuracy against topology and bytes, the study behind lesson 16.
 
-    python benchmarks/topologies.py           everything; goes on where it was interrupted (about a quarter of an hour on one core)
-    python benchmarks/topologies.py --quick   a few contenders, one rate, two seeds: a check that it runs; stores nothing
+    python benchmarks/topologies.py           everything; goes on where it was interrupted (about half an hour on one core)
+    python benchmarks/topologies.py --quick   a few contenders, one rate, two seeds, three passes: a check that it runs; stores nothing
 
 The 4,000 training images of mnist5k, 16 clients with 250 each, a network of 25,450 weights, batches of 10, 20 passes over everybody's
 images: equal gradient computations for all. "IID": dealt at random. "skewed": two shards, so mostly two digits, a client. "lopsided silos": two
@@ -133,12 +133,12 @@ def alone(job: Job, passes: int = PASSES) -> dict[str, float]:
     return {"nodes": round(float(np.mean(hits)), 2), "worst": round(min(hits), 1), "mean": nan}
 
 
-def measure(job: Job) -> dict[str, Any]:
+def measure(job: Job, passes: int = PASSES) -> dict[str, Any]:
     """Return what one run came to."""
     if job.name == "alone":
-        return alone(job)
+        return alone(job, passes)
     try:
-        run = fit(job)
+        run = fit(job, passes)
     except rounds.DivergedError:
         return {"nodes": nan, "worst": nan, "mean": nan}
     history = run.history
@@ -232,10 +232,10 @@ def in_lines(found: Mapping[str, Any]) -> str:
 QUICK = [("IID", "alone"), ("skewed", "server"), ("skewed", "ring"), ("IID", "push-sum"), ("lopsided silos", "4 silos")]
 
 
-def quick(pool: Pool) -> dict[str, Any]:
-    """Return one rate and two seeds of a few contenders."""
+def quick() -> dict[str, Any]:
+    """Return one rate, two seeds and three passes of a few contenders."""
     rows = [
-        {"part": part, "name": name, "runs": pool.map(measure, [Job(part, name, 0.1, seed) for seed in (0, 1)])}
+        {"part": part, "name": name, "runs": [measure(Job(part, name, 0.2, seed), passes=3) for seed in (0, 1)]}
         for part, name in QUICK
     ]
     return {"rows": rows, "tuning": []}
@@ -243,12 +243,16 @@ def quick(pool: Pool) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few contenders, one rate, two seeds; stores nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few contenders, one rate, two seeds, three passes; stores nothing"
+    )
     parser.add_argument("--processes", type=int, default=2, help="how many runs at a time (default 2)")
     given = parser.parse_args()
-    with get_context("spawn").Pool(given.processes) as pool:
-        found = quick(pool) if given.quick else everything(pool)
-    if not given.quick:
+    if given.quick:
+        found = quick()
+    else:
+        with get_context("spawn").Pool(given.processes) as pool:
+            found = everything(pool)
         STORED.write_text(in_lines(found), encoding="utf-8")
         DONE.unlink()
     print(json.dumps(line(found)))

@@ -91,7 +91,6 @@ def test_a_run_that_breaks_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_quick_run_measures_a_few_contenders(quick_line: Callable[[ModuleType], dict[str, Any]]) -> None:
-    found = quick_line(benchmark)
-    assert (
-        found["accuracy (%)"]["IID"]["push-sum"][0] > 80 and found["accuracy (%)"]["lopsided silos"]["4 silos"][0] > 50
-    )
+    accuracy = quick_line(benchmark)["accuracy (%)"]
+    assert accuracy["IID"]["push-sum"][0] > accuracy["skewed"]["server"][0] > accuracy["skewed"]["ring"][0] > 10
+    assert accuracy["lopsided silos"]["4 silos"][0] > 10 and accuracy["IID"]["alone"][0] > 10
