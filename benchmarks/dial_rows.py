@@ -15,11 +15,8 @@ from course_lib.study.dial.tasks import PARTICIPANTS
 
 TUNING_SEEDS = (100, 101, 102)
 SEEDS = {
-    "images": tuple(range(5)),
-    "tabular": tuple(range(5)),
-    "text": tuple(range(5)),
-    "mnist": tuple(range(5)),
-    "deep": tuple(range(5)),
+    task: tuple(range(count))
+    for task, count in {"images": 12, "tabular": 10, "text": 8, "mnist": 8, "deep": 12}.items()
 }
 FEW = {
     "mnist": ("one_machine", "ddp", "local_sgd", "fedavg_iid"),

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "adversary", "aggregation", "classroom", "cluster", "compression", "data", "distributed", "doctor", "federated", "learning",
-    "models", "plans", "privacy", "rounds", "study",
+    "models", "plans", "privacy", "rounds", "study", "topology",
 )  # fmt: skip
 
 

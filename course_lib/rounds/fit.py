@@ -26,7 +26,7 @@ _one_run = threading.RLock()
 
 
 @contextmanager
-def _in_turn() -> Iterator[None]:
+def in_turn() -> Iterator[None]:
     """Let one run after the other take place: threads would share torch's generator and its number of threads."""
     with _one_run:
         yield
@@ -41,7 +41,7 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-@_in_turn()
+@in_turn()
 def fit(
     model: ModelSpec | nn.Module, train: Dataset, clients: Partition, plan: Plan, *,
     test: Dataset | None = None, seed: int = 0, workers: int = 1, evaluate_every: int = 1,

@@ -175,9 +175,9 @@ def assemble(
         accuracies |= log.client_accuracy
     done = int(logs[0].checkpoints[-1]["round"])
     return Run(
-        plan=plan, seed=seed, workers=workers, model=_holding(logs[0].theta, module), history=_history(logs[0].checkpoints, traffic),
+        plan=plan, seed=seed, workers=workers, model=holding(logs[0].theta, module), history=_history(logs[0].checkpoints, traffic),
         traffic=traffic, timeline=timeline, client_accuracy=np.array([accuracies[k] for k in sorted(accuracies)]),
-        payloads=[payload for _, payload in sent if payload is not None], best_model=_holding(logs[0].best, module), spending=spending,
+        payloads=[payload for _, payload in sent if payload is not None], best_model=holding(logs[0].best, module), spending=spending,
         attendance=tuple(attendance[:done]),
     )  # fmt: skip
 
@@ -193,7 +193,7 @@ def _whole(logs: list[WorkerLog]) -> list[WorkerLog]:
     return whole
 
 
-def _holding(theta: Tensor | None, module: nn.Module) -> nn.Module:
+def holding(theta: Tensor | None, module: nn.Module) -> nn.Module:
     """Return a copy of the module with these weights."""
     assert theta is not None
     copy = deepcopy(module)

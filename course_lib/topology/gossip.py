@@ -16,9 +16,9 @@ from course_lib.learning import evaluation, keys, sgd
 from course_lib.models import ModelSpec
 from course_lib.plans import Plan
 from course_lib.rounds import Run, checks, preparation
-from course_lib.rounds.fit import _in_turn
+from course_lib.rounds.fit import in_turn
 from course_lib.rounds.preparation import Job, Partition
-from course_lib.rounds.run import _holding, assemble
+from course_lib.rounds.run import assemble, holding
 from course_lib.topology import carrying, mixing
 from course_lib.topology.graphs import Graph
 from course_lib.topology.mixing import Matrix
@@ -42,10 +42,10 @@ class Leaderless(Run):
     @property
     def models(self) -> list[nn.Module]:
         """The nodes' own models."""
-        return [_holding(theta, self.model) for theta in self.thetas]
+        return [holding(theta, self.model) for theta in self.thetas]
 
 
-@_in_turn()
+@in_turn()
 def fit(
     model: ModelSpec | nn.Module, train: Dataset, clients: Partition, plan: Plan, graph: Graph, *,
     test: Dataset | None = None, seed: int = 0, workers: int = 1, evaluate_every: int = 1,
@@ -149,7 +149,7 @@ def _assembled(
             hits |= look.accuracy
         accuracy = loss = float("nan")
         if test is not None:
-            accuracy, loss = evaluation.accuracy_and_loss(_holding(theta, model), test)
+            accuracy, loss = evaluation.accuracy_and_loss(holding(theta, model), test)
         rows.append({
             "round": looks[0].round, "accuracy": accuracy, "loss": loss, "seconds": max(look.seconds for look in looks),
             "left_out": "", "absent": 0, "skipped": 0, "simulated_seconds": float("nan"),

@@ -17,7 +17,7 @@ from course_lib.models import ModelSpec
 from course_lib.plans import Plan
 from course_lib.rounds import Run, checks, preparation
 from course_lib.rounds.exchange import SERVER
-from course_lib.rounds.fit import _in_turn
+from course_lib.rounds.fit import in_turn
 from course_lib.rounds.preparation import Job, Partition
 from course_lib.rounds.run import assemble
 from course_lib.topology import carrying
@@ -42,7 +42,7 @@ class Hierarchy(Run):
         return int(self.traffic.loc[self.traffic["across"], "bytes"].sum())
 
 
-@_in_turn()
+@in_turn()
 def fit(
     model: ModelSpec | nn.Module, train: Dataset, clients: Partition, plan: Plan, silos: Sequence[Sequence[int]], *,
     every: int = 10, test: Dataset | None = None, seed: int = 0, workers: int = 1, evaluate_every: int = 1,
@@ -136,7 +136,18 @@ def _sizes(plan: Plan, groups: tuple[tuple[int, ...], ...], held: Sequence[int])
 
 
 def _hosts(groups: tuple[tuple[int, ...], ...], workers: int) -> tuple[int, ...]:
-    """Return the process of each client: silo after silo, so that a silo's members sit together or beside each other."""
-    order = [client for silo in groups for client in silo]
-    placed = dict(zip(order, carrying.blocks(len(order), workers), strict=True))
-    return tuple(placed[client] for client in range(len(order)))
+    """Return the process of each client. No process works for two silos with other processes in each: it hosts silos as a whole, or a
+    part of one. (Groups that overlap would get other names from torch in some of their processes than in others, and never meet.)"""
+    team = [1] * len(groups)  # processes of each silo
+    while sum(team) < workers:
+        team[max(range(len(groups)), key=lambda silo: len(groups[silo]) / team[silo])] += 1
+    placed: dict[int, int] = {}
+    first = 0
+    for number, silo in enumerate(groups):
+        if workers <= len(groups):
+            placed |= dict.fromkeys(silo, number * workers // len(groups))
+        else:
+            at = carrying.blocks(len(silo), team[number])
+            placed |= {client: first + process for client, process in zip(silo, at, strict=True)}
+            first += team[number]
+    return tuple(placed[client] for client in range(len(placed)))

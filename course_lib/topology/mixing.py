@@ -12,10 +12,11 @@ import numpy as np
 from course_lib.topology.graphs import Graph
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
+Weights = Sequence[float] | np.ndarray
 _NEAR = 1e-9
 
 
-def metropolis(graph: Graph, weights: Sequence[float] | None = None) -> Matrix:
+def metropolis(graph: Graph, weights: Weights | None = None) -> Matrix:
     """Return Metropolis-Hastings weights `(n, n)` for an undirected graph: with neighbours of degree d, `1 / (1 + max(d_i, d_j))`.
 
     They need to know nothing but one's neighbours, and are symmetric and doubly stochastic (Xiao, Boyd and Kim 2007, "Distributed
@@ -61,7 +62,7 @@ def pull(graph: Graph) -> Matrix:
     return mixing
 
 
-def check(mixing: Any, graph: Graph, weights: Sequence[float] | None = None) -> Matrix:
+def check(mixing: Any, graph: Graph, weights: Weights | None = None) -> Matrix:
     """Return a mixing matrix of your own as float64 `(n, n)`.
 
     Raises ValueError, naming row, column or edge, unless it is square, not negative, has rows that add up to 1, keeps the mean (by
@@ -131,7 +132,7 @@ def consensus(values: Any, mixing: Matrix, rounds: int) -> Matrix:
     return np.stack(held)
 
 
-def push_sum(values: Any, graph: Graph, rounds: int, weights: Sequence[float] | None = None) -> Matrix:
+def push_sum(values: Any, graph: Graph, rounds: int, weights: Weights | None = None) -> Matrix:
     """Return everybody's values after 0, 1, ... `rounds` rounds of push-sum `(rounds + 1, n, ...)`: what each divides out.
 
     Each node pushes shares of its value and, the same way, of a weight that begins at 1; value over weight tends to the mean. With
@@ -144,14 +145,14 @@ def push_sum(values: Any, graph: Graph, rounds: int, weights: Sequence[float] | 
     return masses / consensus(w, push(graph), rounds).reshape(rounds + 1, *shape)
 
 
-def disagreement(values: Matrix, weights: Sequence[float] | None = None) -> Matrix:
+def disagreement(values: Matrix, weights: Weights | None = None) -> Matrix:
     """Return how far values `(..., n, d)` are from their mean over nodes: the root of the mean squared distance `(...,)`."""
     held = np.asarray(values, dtype=np.float64)
     away = held - np.average(held, axis=-2, weights=weights)[..., None, :]
     return np.sqrt((away**2).sum(-1).mean(-1))
 
 
-def _weights(graph: Graph, weights: Sequence[float] | None) -> Matrix:
+def _weights(graph: Graph, weights: Weights | None) -> Matrix:
     made = np.ones(graph.nodes) if weights is None else np.asarray(weights, dtype=np.float64)
     if made.shape != (graph.nodes,) or not np.isfinite(made).all() or not (made > 0).all():
         raise ValueError(f"weights={list(made.ravel()[:6])} must be {graph.nodes} numbers above 0, one a node")

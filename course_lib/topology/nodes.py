@@ -12,7 +12,7 @@ from course_lib import cluster
 from course_lib.cluster.traffic import Channel, InLane, OutLane, Recorder
 from course_lib.data import Dataset
 from course_lib.learning import evaluation, sgd
-from course_lib.rounds.exchange import DivergedError, Wire, diverged, is_finite
+from course_lib.rounds.exchange import Wire, diverged, is_finite
 from course_lib.rounds.participants import Participants
 from course_lib.rounds.preparation import Job
 from course_lib.rounds.run import WorkerLog
@@ -243,6 +243,3 @@ def consensus_error(looks: list[Look]) -> float:
     mean = sum((look.nodes * look.mean for look in looks), torch.zeros_like(looks[0].mean)) / count
     squares = sum(look.spread + look.nodes * float(((look.mean - mean) ** 2).sum()) for look in looks)
     return float((squares / count) ** 0.5)
-
-
-__all__ = ["DivergedError", "Gossip", "Held", "Look", "NodeLog", "consensus_error", "mean_of", "work"]

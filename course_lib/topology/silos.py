@@ -146,11 +146,12 @@ class _Process:
         if len(self.silos.groups) == 1:  # nobody to average with
             return self._alone(0, theta, first)
         led = self.across.hosted()
-        for silo in self.inside:
+        for silo in self.inside:  # a process that leads none works for one
             if silo not in led:
                 self._alone(silo, self._from_lead(silo), first)
 
         def train(silo: int, received: Tensor) -> Tensor:
+            self.recorder.round = first + 1  # another silo that is hosted here may have been through its rounds
             self._to_members(silo, received)
             return self._alone(silo, received, first) - received
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import packed_messages as benchmark
 import pytest
+from bench import Job
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_the_stored_bytes_are_those_of_the_messages(study: dict[str, Any]) -> No
 @pytest.mark.parametrize(("part", "name"), [("workers", "top 1%, feedback"), ("digits", "rank 1")])
 def test_a_stored_run_is_what_the_command_measures(study: dict[str, Any], part: str, name: str) -> None:
     [row] = [row for row in study["rows"] if (row["part"], row["name"]) == (part, name)]
-    again = benchmark.measure(benchmark.Job(part, name, row["rate"], seed=0))
+    again = benchmark.measure(Job(part, name, row["rate"], seed=0))
     # the processor decides a few images of a thousand
     assert again["accuracy"] == pytest.approx(row["accuracy"][0], abs=1.5)
     assert again["bytes"] == row["bytes"]

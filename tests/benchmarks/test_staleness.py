@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import staleness as benchmark
+from bench import Job
 
 from course_lib import rounds
 
@@ -51,7 +52,7 @@ def test_the_terms_are_equal(study: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("part", "name"), [("staleness", "4"), ("time", "DiLoCo")])
 def test_a_stored_run_is_what_the_command_measures(study: dict[str, Any], part: str, name: str) -> None:
     (row,) = [row for row in study["rows"] if (row["part"], row["name"]) == (part, name)]
-    again = benchmark.measure(benchmark.Job(part, name, row["rate"], seed=0))
+    again = benchmark.measure(Job(part, name, row["rate"], seed=0))
     # the processor decides a few images of 360
     assert again["accuracy"] == pytest.approx(row["runs"][0]["accuracy"], abs=1)
 
@@ -61,5 +62,5 @@ def test_a_run_that_breaks_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         raise rounds.DivergedError
 
     monkeypatch.setattr(rounds, "fit", diverged)
-    found = benchmark.measure(benchmark.Job("staleness", "4", 0.1, seed=0))["accuracy"]
+    found = benchmark.measure(Job("staleness", "4", 0.1, seed=0))["accuracy"]
     assert isnan(found)

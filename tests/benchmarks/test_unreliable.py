@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import unreliable as benchmark
+from bench import Job
 
 from course_lib.federated.participation import Devices
 
@@ -55,7 +56,7 @@ def test_answers_that_nobody_used_are_counted(study: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_a_stored_run_is_what_the_command_measures(study: dict[str, Any]) -> None:
     [row] = [row for row in study["rows"] if row["name"] == "half lost, same half"]
-    again = benchmark.measure(benchmark.Job("lost", row["name"], row["rate"], seed=0))
+    again = benchmark.measure(Job("lost", row["name"], row["rate"], seed=0))
     # the processor decides a few images of a thousand
     assert again["accuracy"] == pytest.approx(row["runs"][0]["accuracy"], abs=1)
     assert again["heard"] == row["runs"][0]["heard"]

@@ -89,7 +89,7 @@ def test_rounds_within_a_budget_may_be_counted_in_any_way(answer: Callable[..., 
         (lambda b, o, e: (b - o) // e + 1, "one round too many"),
         (lambda b, o, e: b // (o + e), "not in every round"),
         (lambda b, o, e: (b - o) // e, "0 rounds, not fewer"),
-        (lambda b, o, e: 7, "yours is 7"),
+        (lambda b, o, e: 6, "yours is 6"),
     ],
 )
 def test_a_wrong_number_of_rounds_is_told_what_it_is(answer: Callable[..., Any], told: str) -> None:
@@ -133,15 +133,11 @@ def test_the_figure_says_in_words_how_every_stop_compares() -> None:
     assert drawn.figure.get_size_inches()[0] == pytest.approx(12.8)
 
 
+@pytest.mark.slow
 def test_the_explorers_axes_stay_and_its_words_follow_every_control() -> None:
-    (found,) = explored("15", dial=dial, table=TABLE, turning=turning)
-    assert list(found.controls) == ["data", "budget", "seconds_on"] and found.unsteady() == []
-    ways = [
-        ("images", "gradients", "phones"),
-        ("text", "gradients", "phones"),
-        ("images", "bytes", "phones"),
-        ("images", "gradients", "office"),
-    ]
+    (found,) = explored("15", dial=dial, table=TABLE, turning=turning, study=STUDY)
+    assert list(found.controls) == ["data", "budget"] and found.unsteady() == []
+    ways = [("images", "gradients"), ("text", "gradients"), ("images", "bytes"), ("images", "office")]
     assert len({found.fn(*way).summary for way in ways}) == 4
 
 
@@ -187,6 +183,8 @@ def test_the_computed_findings_name_what_the_table_holds() -> None:
     ]
     assert all(title in found["What nobody can tell"] for title in open_ones)
     assert all(said.strip() for said in found.values())
+    more = [TABLE.compare(name, "partial", "fedavg_1", "better").outcome == "holds" for name in turning.NAMES]
+    assert any(more), "or nothing is worth more than everybody's answer"
 
 
 def test_what_the_prose_says_of_talking_is_so() -> None:

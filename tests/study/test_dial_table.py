@@ -63,10 +63,15 @@ def test_a_budget_has_scores_of_its_own() -> None:
 
 
 def test_runs_that_broke_are_counted_and_never_averaged_in() -> None:
-    both = table(stored("ddp", DDP), stored("attacked", [0.1, nan, 0.1, 0.12, 0.1]))
-    row = both.row("images", "attacked")
+    both = table(stored("ddp", DDP), stored("gossip", [0.8, nan, 0.8, 0.82, 0.8]))
+    row = both.row("images", "gossip")
     assert row.broke == 1 and row.interval().n == 4
-    assert both.compare("images", "attacked").broke == 1
+    assert both.compare("images", "gossip").broke == 1
+
+
+def test_a_run_that_an_attacker_broke_answers_by_chance() -> None:
+    row = table(stored("attacked", [0.3, nan, 0.3, 0.3, 0.3])).row("images", "attacked")
+    assert row.broke == 1 and row.scores()[1] == 0.1 and row.interval().n == 5
 
 
 def test_a_promise_is_quoted_with_its_unit_and_its_delta() -> None:

@@ -10,6 +10,7 @@ from course_lib.classroom.progress import progress
 from course_lib.learning import CANNOT_TELL, Finding
 from course_lib.study import dial
 from course_lib.study.dial import Row, Table
+from course_lib.study.dial.stops import ANSWERING
 from course_lib.study.dial.table import REFERENCE, SAID
 from course_lib.study.dial.tasks import TASKS
 
@@ -105,6 +106,7 @@ def findings(table: Table) -> dict[str, str]:
         "Where FL is ahead of DML": _ahead(table),
         "Where FL is as good, for as many gradients": _by_kind(table, SAME_AS, "nowhere"),
         "Where it falls behind": _by_kind(table, WORSE, "nowhere"),
+        "What bad links cost": _links(table),
         "What privacy costs": _privacy(table),
         "What an attack costs, and a defence": _attack(table),
         "What nobody can tell": _by_kind(table, OPEN, "nothing", stops=None),
@@ -136,6 +138,14 @@ def _by_kind(table: Table, which: str, none: str, stops: tuple[str, ...] | None 
 
 def _lost(table: Table, name: str, stop: str, against: str) -> str:
     return points(table.compare(name, stop, against))
+
+
+def _links(table: Table) -> str:
+    each = [f"{words} {_lost(table, name, 'partial', 'fedavg_1')}" for name, words in NAMES.items()]
+    return (
+        f"Half of the clients are asked and a fifth of those drop out, so as many gradients take {1 / ANSWERING:g} times the rounds. Against "
+        f"FedAvg in which all answer: {', '.join(each)}. More talks for as much work can be worth more than everybody's answer."
+    )
 
 
 def _privacy(table: Table) -> str:

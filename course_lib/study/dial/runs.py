@@ -62,7 +62,11 @@ def measure(job: Job, progress: Any = None) -> dict[str, Any]:
     try:
         run = fitted(job, clients, progress)
     except rounds.DivergedError:
-        return {"score": float("nan"), "broken": True}
+        return dict.fromkeys(("score", "accuracy", "macro_f1", "pr_auc"), float("nan")) | {
+            "worst_client": None,
+            "epsilon": None,
+            "broken": True,
+        }
     return noted(run, task, stop, of, clients, tests)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from course_lib.learning import Finding, Interval, compare, holm, interval
 from course_lib.learning.finding import Claim
+from course_lib.study.dial.tasks import TASKS
 
 BUDGETS = ("bytes", "datacentre", "office", "phones")
 GRADIENTS = "gradients"  # the runs themselves: every stop computes as many
@@ -40,9 +41,11 @@ class Row:
     runs: tuple[Mapping[str, Any], ...]
 
     def scores(self, budget: str = GRADIENTS) -> dict[int, float]:
-        """Return the score of each seed, 0 to 1, at a budget; NaN for a run that broke."""
-        own = [run["score"] if budget == GRADIENTS else run["at"][budget] for run in self.runs]
-        return dict(zip(self.seeds, map(float, own), strict=True))
+        """Return the score of each seed, 0 to 1, at a budget; NaN for a run that broke. Under attack, that one answers by chance."""
+        own = [float(run["score"] if budget == GRADIENTS else run["at"][budget]) for run in self.runs]
+        if self.family == "attacked":  # to break the run is what the attacker wants
+            own = [value if isfinite(value) else TASKS[self.data].chance for value in own]
+        return dict(zip(self.seeds, own, strict=True))
 
     def interval(self, budget: str = GRADIENTS) -> Interval:
         """Return the mean score over the seeds that did not break, with its 95% interval."""

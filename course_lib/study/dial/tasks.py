@@ -25,7 +25,7 @@ class Task:
     `score`: what rates are tuned by and stops compared by; where the class that matters is rare, accuracy would praise a model that never
     names it. `multiplications`: of one example's way forward through the model, for the simulated clock. `rounds_a_pass`: how often clients
     talk while they go through their data once. `dealt_by`: what Dirichlet's law deals unevenly. `sample_rate`: the share of its examples that is in
-    a client's batch where steps hide single examples: larger batches drown the noise, but there are fewer of them.
+    a client's batch where steps hide single examples: larger batches drown the noise, but there are fewer of them. `chance`: the score of a guess.
     """
 
     key: str
@@ -47,7 +47,7 @@ TASKS = {
         Task(
             "tabular", "table: payments, 1% of them fraud", models.mlp((32,)), 8, 576, score="pr_auc", dealt_by="bank", sample_rate=0.05, chance=0.01
         ),
-        Task("text", "text: a keyboard's next character", models.causal(), 10, 35_136, dealt_by="author", sample_rate=0.1, chance=0.17),
+        Task("text", "text: a keyboard's next character", models.causal(), 10, 35_136, dealt_by="author", sample_rate=0.1, chance=1 / 37),
         Task("mnist", "all of MNIST: 60,000 digits", models.mlp((64,)), 2, 50_816, rounds_a_pass=15),
         Task("deep", "5,000 MNIST digits, a convolutional network", models.lenet(), 10, 416_520),
     )
