@@ -3,7 +3,7 @@
     python benchmarks/cases.py           everything; goes on where it was interrupted; about half an hour on one core
     python benchmarks/cases.py --quick   one case, one rate, two seeds: a check that it runs; stores nothing
 
-The cases, their data and the ways are those of `course_lib.study.cases`; heart disease is left out where its files cannot be had.
+The cases, their data and the ways are those of `course_lib.study.cases` and `course_lib.study.ways`; heart disease is left out where its files cannot be had.
 Each way has its own learning rate in each case, by `study.tune`: the worst of three tuning seeds, on records that no result is measured on.
 A seed draws the records (or, of real ones, which are the test), the first weights and the batches.
 
@@ -31,7 +31,8 @@ from course_lib import learning, rounds, study
 from course_lib.classroom.progress import progress
 from course_lib.data import NaturalClients
 from course_lib.data.download import DownloadError
-from course_lib.study.cases import AS_FL, CASES, RATE, TUNED_PASSES, Case, Way, deal, judge, train
+from course_lib.study.cases import AS_FL, CASES, Case, Way, deal
+from course_lib.study.ways import RATE, TUNED_PASSES, judge, train
 
 STORED = Path(rounds.__file__).parents[1] / "classroom/studies/cases.json"
 DONE = Path(tempfile.gettempdir()) / "cases.jsonl"  # the runs of a study that was interrupted

@@ -74,7 +74,7 @@ def headline(found: "Recommendation") -> str:
 
 def minds(found: "Recommendation", table: "Sequence[Row]", most: int = 4) -> str:
     """Return in words the smallest changes of one answer that change the recommendation."""
-    from course_lib.study.choosing import changes
+    from course_lib.study.turning import changes
 
     turns = changes(found.situation, table)
     if not turns:

@@ -6,7 +6,7 @@ it by the ruler (paired by seed, a margin of one point) are as good, and of thos
 row that was allowed is better by the ruler, by more than a point, than the one recommended.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from math import isfinite, log, nan
@@ -110,11 +110,6 @@ GRID: dict[str, tuple[Any, ...]] = {
     "hours": (0.001, 0.02, 1.0, 24.0), "owners": (5, 20, 100), "held": (25, 100, 500), "skew": (0.05, 0.2, 0.4),
     "weights": (1_000, 20_000, 1_000_000),
 }  # fmt: skip
-# What introductions say decides, and which answers that is.
-DECIDES = {
-    "scale": ("owners", "held", "weights"), "privacy": ("records", "threat"), "hardware": ("hardware",), "network": ("network", "hours"),
-    "skew": ("skew",),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -158,16 +153,6 @@ class Recommendation:
                 f"No worse than that by the ruler, within a point: {named}. Of these, {self.row.way} talks least."
             )
         return said
-
-
-@dataclass(frozen=True)
-class Change:
-    """One other answer, so many `steps` away on its list, that changes the recommendation `to` another way."""
-
-    question: str
-    answer: Any
-    steps: int
-    to: str
 
 
 def recommend(situation: Situation, table: Sequence[Row]) -> Recommendation:
@@ -237,48 +222,6 @@ def no_worse(row: Row, than: Row) -> Finding:
     )
 
 
-def changes(situation: Situation, table: Sequence[Row]) -> list[Change]:
-    """Return every change of one answer, to another that GRID lists, that changes which way is recommended; the smallest first."""
-    now = _way(recommend(situation, table))
-    found = []
-    for name, answers in GRID.items():
-        at = _place(getattr(situation, name), answers)
-        for place, answer in enumerate(answers):
-            if answer == getattr(situation, name):
-                continue
-            then = _way(recommend(replace(situation, **{name: answer}), table))
-            if then != now:
-                found.append(Change(name, answer, max(1, abs(place - at)), then))
-    return sorted(found, key=lambda change: (change.steps, list(GRID).index(change.question)))
-
-
-def everywhere() -> Iterator[Situation]:
-    """Yield every situation that the form can describe."""
-    from itertools import product
-
-    for answers in product(*GRID.values()):
-        yield Situation(**dict(zip(GRID, answers, strict=True)))
-
-
-def decided_by(table: Sequence[Row], within: Sequence[Situation]) -> dict[str, float]:
-    """Return for each group of DECIDES the share of the situations in which other answers to it alone change the recommended way."""
-    known: dict[Situation, str] = {}
-
-    def way(situation: Situation) -> str:
-        if situation not in known:
-            known[situation] = _way(recommend(situation, table))
-        return known[situation]
-
-    found = {}
-    for group, names in DECIDES.items():
-        turned = [
-            any(way(replace(one, **{name: answer})) != way(one) for name in names for answer in GRID[name])
-            for one in within
-        ]
-        found[group] = sum(turned) / len(turned)
-    return found
-
-
 def contradicted(found: Recommendation, table: Sequence[Row]) -> list[Row]:
     """Return the rows of the table that were allowed and are better by the ruler, by more than the margin, than what is recommended.
 
@@ -303,16 +246,6 @@ def better(row: Row, than: Row) -> bool:
 def said(row: Row) -> str:
     """Return a row's score in words, with its interval."""
     return f"{row.way} {interval(row.scores):.1f}"
-
-
-def _way(found: Recommendation) -> str:
-    return found.row.way if found.row else "nothing measured"
-
-
-def _place(value: Any, answers: Sequence[Any]) -> int:
-    if value in answers:
-        return answers.index(value)
-    return min(range(len(answers)), key=lambda at: abs(answers[at] - value))
 
 
 _NAMES = {field.name for field in fields(Situation)}

@@ -12,7 +12,7 @@ from course_lib import classroom
 from course_lib.classroom import chooser
 from course_lib.classroom.lessons.lesson_17 import q1, q2, q3
 from course_lib.classroom.lessons.uses import STORIES, Small, Uses
-from course_lib.study import cases, choosing, tables
+from course_lib.study import cases, choosing, tables, turning, ways
 from tests.classroom.explored import explored
 from tests.classroom.steady import moved_by
 
@@ -164,7 +164,7 @@ def test_a_story_that_is_left_out_or_defended_twice_is_missed() -> None:
 @pytest.mark.slow
 def test_no_situation_gets_a_recommendation_that_the_stored_table_contradicts() -> None:
     families = set()
-    for situation in choosing.everywhere():
+    for situation in turning.everywhere():
         found = choosing.recommend(situation, EVERYTHING)
         assert choosing.contradicted(found, EVERYTHING) == [], situation
         if found.row is not None:
@@ -215,7 +215,7 @@ def test_a_row_that_the_test_draws_can_be_measured_again(capsys: pytest.CaptureF
     print(row["case"], row["way"], seed)
     case = cases.CASES[row["case"]]
     found = cases.deal(case, seed)
-    judged = cases.judge(case, cases.train(case, row["way"], row["rate"], seed, found), found)
+    judged = ways.judge(case, ways.train(case, row["way"], row["rate"], seed, found), found)
     scores = [run["score"] for run in row["runs"]]
     spread = max(scores) - min(scores)
     assert 100 * judged["score"] == pytest.approx(row["runs"][seed]["score"], abs=max(1.0, spread))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from course_lib.study import choosing
+from course_lib.study import choosing, turning
 from course_lib.study.choosing import GRID, Row, Situation, recommend
 
 NOISE = (-0.4, -0.2, 0.0, 0.2, 0.4)
@@ -45,7 +45,10 @@ def chosen(situation: Situation, table: Sequence[Row]) -> str:
         ({"records": "stay in the group"}, "hybrid"),
         ({"records": "stay"}, "FL"),  # gossip is no worse but sends twice as much
         ({"threat": "curious receivers"}, "FL, secure sum"),
-        ({"records": "may move", "threat": "curious receivers"}, "FL, secure sum"),  # who holds records can look into them
+        (
+            {"records": "may move", "threat": "curious receivers"},
+            "FL, secure sum",
+        ),  # who holds records can look into them
         ({"threat": "published model"}, "FL, epsilon 3"),
         ({"threat": "hostile owners"}, "FL, median, attacked"),
         ({"records": "may move", "hardware": "sensor", "weights": 1_000_000}, "hybrid"),  # trains in a centre
@@ -109,7 +112,7 @@ def test_the_nearest_task_is_the_one_of_like_size_and_skew() -> None:
 
 def test_what_would_change_its_mind_is_so_and_the_smallest_step_comes_first() -> None:
     here = Situation()
-    found = choosing.changes(here, TABLE)
+    found = turning.changes(here, TABLE)
     assert found and [one.steps for one in found] == sorted(one.steps for one in found)
     for one in found:
         assert chosen(replace(here, **{one.question: one.answer}), TABLE) == one.to != "FL"
