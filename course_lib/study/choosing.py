@@ -7,7 +7,7 @@ row that was allowed is better by the ruler, by more than a point, than the one 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isfinite, log, nan
 from typing import Any, Literal, get_args
@@ -246,7 +246,3 @@ def better(row: Row, than: Row) -> bool:
 def said(row: Row) -> str:
     """Return a row's score in words, with its interval."""
     return f"{row.way} {interval(row.scores):.1f}"
-
-
-_NAMES = {field.name for field in fields(Situation)}
-assert GRID.keys() == _NAMES, "the form asks for each answer of a Situation"

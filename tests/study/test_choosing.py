@@ -1,7 +1,7 @@
 """The chooser: what it strikes out, what it prefers, and that its own table never contradicts it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from typing import Any
 
@@ -99,6 +99,11 @@ def test_a_run_that_broke_takes_its_row_out_and_an_empty_table_is_refused() -> N
 def test_an_answer_that_does_not_exist_is_refused_with_what_there_is(answers: dict, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Situation(**answers)
+
+
+def test_the_form_asks_for_each_answer_of_a_situation_and_knows_what_each_is_about() -> None:
+    assert list(GRID) == [field.name for field in fields(Situation)]
+    assert sorted(name for names in turning.DECIDES.values() for name in names) == sorted(GRID)
 
 
 def test_the_nearest_task_is_the_one_of_like_size_and_skew() -> None:
