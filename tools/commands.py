@@ -25,7 +25,7 @@ def commands(cells: Iterable[str], lesson: str, root: Path) -> dict[int, list[tu
             sources = _studies(call, known)
             again = [_command(study, root) for study in sorted(sources - {*_LIVE})]
             if not again or sources & {*_LIVE}:
-                again.append(f"python -m tools.notebooks build --force {lesson}")
+                again.append(f"python -m tools.notebooks build {lesson} --force")
             found.setdefault(ast.literal_eval(call.args[0]), []).append(tuple(dict.fromkeys(again)))
     return found
 

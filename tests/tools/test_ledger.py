@@ -85,7 +85,7 @@ def test_every_statement_has_its_line_with_what_the_card_says(
     assert (
         f"| 13 | {STATEMENTS[13]} | [00](notebooks/00_two_ways.ipynb) | does not hold here | "
         "FL against one machine.<br>ten passes. Does not hold here: -5.0 ± 1.5 points (no worse, margin 1; 5 seeds) | "
-        "`python -m tools.notebooks build --force 00_two_ways` |"
+        "`python -m tools.notebooks build 00_two_ways --force` |"
     ) in readme
     assert readme.count("*not tried yet*") == len(STATEMENTS) - 2
     rows = json.loads((root / "course_lib" / STORED).read_text(encoding="utf-8"))
@@ -130,12 +130,12 @@ LESSON = [
 
 
 def test_a_verdicts_command_is_that_of_the_study_it_was_computed_from() -> None:
-    skew, own = "python benchmarks/skew.py", "python -m tools.notebooks build --force 08_any"
+    skew, own = "python benchmarks/skew.py", "python -m tools.notebooks build 08_any --force"
     assert commands(LESSON, "08_any", ROOT) == {17: [(skew,)], 2: [(own,)], 9: [(own,)]}
 
 
 def test_a_verdict_on_stored_and_live_runs_needs_both_commands() -> None:
-    skew, own = "python benchmarks/skew.py", "python -m tools.notebooks build --force 08_any"
+    skew, own = "python benchmarks/skew.py", "python -m tools.notebooks build 08_any --force"
     cells = [*LESSON[:3], 'classroom.verdict(13, {"stored": gap("a"), "live": found})']
     assert commands(cells, "08_any", ROOT) == {13: [(skew, own)]}
 
@@ -178,7 +178,7 @@ def test_every_statement_of_the_course_was_measured_and_says_how_to_measure_it_a
         for command in one.again:
             assert all((ROOT / part).exists() for part in command.split() if part.endswith(".py")), command
             if "--force" in command:
-                assert (ROOT / f"lessons/{command.split()[-1]}.md").exists(), command
+                assert (ROOT / f"lessons/{command.split()[-2]}.md").exists(), command
 
 
 def test_the_ledger_is_a_table_with_a_row_a_setting() -> None:
