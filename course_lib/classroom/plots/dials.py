@@ -166,7 +166,7 @@ def _told(
 
 def _prices(panels: Sequence["Axes"], rows: Mapping[str, Row], places: dict[str, float], profile: str) -> list[str]:
     said = []
-    labels = {"bytes": "bytes a participant", "seconds": f"simulated seconds,\n{profile}"}
+    labels = {"bytes": "bytes a\nparticipant", "seconds": f"seconds, {profile}\n(simulated)"}
     for axes, (what, limits) in zip(panels, (("bytes", _BYTES), ("seconds", _SECONDS)), strict=True):
         values = {
             row.stop: row.mean("bytes_per_participant") if what == "bytes" else row.mean("seconds", profile)
