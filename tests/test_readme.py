@@ -3,9 +3,12 @@
 import re
 import subprocess
 from pathlib import Path
+from statistics import mean, median
 
 import pytest
 
+from course_lib import classroom
+from course_lib.study import dial
 from tools import picture
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,3 +61,75 @@ def test_the_torch_that_it_names_is_the_locked_one() -> None:
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     (version,) = re.findall(r"^torch==(\S+)", lock, re.MULTILINE)
     assert set(re.findall(r"torch==([\d.]+)", README)) == {version}
+
+
+def means(*values: float) -> str:
+    return "; ".join(f"{100 * value:.1f}" for value in values) + "%"
+
+
+def test_its_figures_of_the_dial_are_those_of_the_stored_study() -> None:
+    table = dial.read(classroom.stored("dial"))
+    stops = ("one_machine", "ddp", "fedavg_1", "secure", "example_8")
+    assert (
+        f"accuracy | {means(*(table.row('images', stop).interval().mean for stop in stops))} | `make study`" in README
+    )
+    frugal = [table.row("images", stop).interval("bytes").mean for stop in ("ddp", "fedavg_1")]
+    assert f"DDP; FedAvg on uneven clients | {means(*frugal)} | the same" in README
+
+
+def test_its_figures_of_gossip_and_silos_are_those_of_the_stored_study() -> None:
+    rows = {(row["part"], row["name"]): row["runs"] for row in classroom.stored("topologies")["rows"]}
+    own = [
+        mean(run["nodes"] for run in rows["skewed", name]) / 100
+        for name in ("server", "torus", "ring", "4 silos", "4 edges")
+    ]
+    assert f"4 silos; 4 edges: accuracy | {means(*own)} | `python benchmarks/topologies.py`" in README
+
+
+def test_the_number_of_stops_that_it_names_is_the_studys() -> None:
+    stops = {row.stop for row in dial.read(classroom.stored("dial")).rows}
+    assert f"learnt at {len(stops)} stops" in README
+
+
+def test_what_it_tells_first_is_what_the_studies_hold() -> None:
+    said = " ".join(README.split())
+    table, names = dial.read(classroom.stored("dial")), {"images": "digits", "tabular": "payments", "text": "keyboard"}
+
+    def gains(stop: str, against: str, budget: str) -> str:
+        found = {words: table.compare(name, stop, against, budget=budget).shown for name, words in names.items()}
+        return ", ".join(f"{words} {over.mean:+.1f} points" for words, over in found.items() if over)
+
+    def costs(stop: str, against: str) -> str:
+        lost = table.compare("images", stop, against).shown
+        assert lost is not None
+        return f"{-lost.mean:.1f}"
+
+    federated = {row.stop for row in table.rows if row.family in ("federated", "travels", "private", "attacked")}
+    ahead = {
+        (name, stop): one.outcome
+        for name in names
+        for stop, one in table.differences(name, claim="better").items()
+        if stop in federated
+    }
+    assert len(ahead) > 20 and "holds" not in ahead.values()
+    assert gains("fedavg_1", "ddp", "bytes") in said
+    assert gains("partial", "fedavg_1", dial.table.GRADIENTS) in said
+    assert (
+        f"costs {costs('user_8', 'fedavg_1')} points among 20 clients and {costs('crowd_user_8', 'crowd')} among 200"
+        in said
+    )
+    talked, moved = (table.row("images", stop).mean("bytes_per_participant") for stop in ("fedavg_1", "one_machine"))
+    assert talked and moved and f"takes {talked / moved:.0f} times the bytes" in said
+    rows = {(row["part"], row["name"]): row["runs"] for row in classroom.stored("topologies")["rows"]}
+    mixed, alike = (
+        mean(run["nodes"] for run in rows[part, "4 silos"]) - mean(run["nodes"] for run in rows[part, "server"])
+        for part in ("skewed", "lopsided silos")
+    )
+    assert f"{mixed:+.1f} points where a silo's clients differ, {alike:+.1f} where they are alike" in said
+    cases = {row["way"]: row["runs"] for row in classroom.stored("cases")["rows"] if row["case"] == "IoT sensors"}
+    alone, dml, fl = (mean(run["score"] for run in cases[way]) for way in ("alone", "DML", "FL"))
+    assert f"alone {alone:.1f}, DML {dml:.1f}, FL {fl:.1f}%" in said
+    edge = {row["form"]: row for row in classroom.stored("edge")["rows"] if row["task"] == "2NN, digits"}
+    whole, eight = edge["32 bits"], edge["8 bits"]
+    assert f"shrinks {whole['bytes'] / eight['bytes']:.1f} times" in said
+    assert f"takes {median(eight['microseconds']) / median(whole['microseconds']):.1f} times as long" in said
