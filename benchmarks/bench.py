@@ -44,9 +44,12 @@ class Bench(Generic[Task, Result]):
         return [self.known[_key(job)] for job in jobs]
 
     def forget(self) -> None:
-        """Delete the notes: the study is stored."""
+        """Delete the notes, for the study is stored, and end the processes."""
         if self.notes:
             self.notes.unlink(missing_ok=True)
+        if self._pool:
+            self._pool.terminate()
+            self._pool.join()
 
 
 def _key(job: Any) -> str:
@@ -72,12 +75,13 @@ def images(dataset: str, tuning: bool) -> tuple[Dataset, Dataset]:
 
 
 def tuned(
-    bench: Bench[Job, dict[str, Any]], part: str, name: str, grid: Sequence[float], seeds: Sequence[int], widen: int = 2
-) -> study.Tuned:
-    """Return a contender's rate: the best accuracy for the worst of the tuning seeds."""
+    bench: Bench[Job, dict[str, Any]], part: str, name: str, grid: Sequence[float], seeds: Sequence[int], widen: int = 2,
+    by: str = "accuracy",
+) -> study.Tuned:  # fmt: skip
+    """Return a contender's rate: the best score, which `by` names in a result, for the worst of the tuning seeds."""
 
     def score(jobs: Sequence[tuple[float, int]]) -> list[float]:
         made = [Job(part, name, rate, seed, tuning=True) for rate, seed in jobs]
-        return [found["accuracy"] for found in bench.measured(made, f"Tuning {part}, {name}")]
+        return [found[by] for found in bench.measured(made, f"Tuning {part}, {name}")]
 
     return study.tune(score, grid, seeds, widen=widen)

@@ -1,6 +1,6 @@
 """Eight uses that introductions name, each trained both ways: the study behind lesson 17.
 
-    python benchmarks/cases.py           everything; goes on where it was interrupted; about half an hour on one core
+    python benchmarks/cases.py           everything; goes on where it was interrupted; about half an hour of processor time
     python benchmarks/cases.py --quick   one case, one rate, two seeds: a check that it runs; stores nothing
 
 The cases, their data and the ways are those of `course_lib.study.cases` and `course_lib.study.ways`; heart disease is left out where its files cannot be had.
@@ -18,7 +18,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from math import nan
 from pathlib import Path
@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench import Bench
 
 from course_lib import learning, rounds, study
-from course_lib.classroom.progress import progress
 from course_lib.data import NaturalClients
 from course_lib.data.download import DownloadError
 from course_lib.study.cases import AS_FL, CASES, Case, Way, deal
@@ -58,6 +58,7 @@ def dealt(case: str, seed: int, tuning: bool) -> NaturalClients:
 
 def measure(job: Job) -> dict[str, Any]:
     """Return what one run came to."""
+    torch.set_num_threads(1)
     case, found = CASES[job.case], dealt(job.case, job.seed, job.tuning)
     started = time.perf_counter()
     try:
@@ -73,36 +74,21 @@ def measure(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measured(jobs: Sequence[Job], label: str, notes: Path | None) -> list[dict[str, Any]]:
-    """Return the results of all jobs, in their order; each is noted at once, and what is noted is not measured again."""
-    lines = notes.read_text(encoding="utf-8").splitlines() if notes and notes.exists() else []
-    done = {tuple(job): result for job, result in map(json.loads, lines)}
-    left = [job for job in jobs if astuple(job) not in done]
-    advance = progress(len(left), label)
-    for number, job in enumerate(left, start=1):
-        done[astuple(job)] = result = measure(job)
-        if notes:
-            with notes.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([astuple(job), result]) + "\n")
-        advance(number, len(left))
-    return [done[astuple(job)] for job in jobs]
-
-
-def tuned(case: Case, way: Way) -> study.Tuned:
+def tuned(bench: Bench[Job, dict[str, Any]], case: Case, way: Way) -> study.Tuned:
     """Return a way's rate in a case: the best score for the worst of the tuning seeds."""
 
     def score(pairs: Sequence[tuple[float, int]]) -> list[float]:
         jobs = [Job(case.name, way, rate, seed, tuning=True) for rate, seed in pairs]
-        found = measured(jobs, f"Tuning {case.name}, {way}", DONE)
+        found = bench.measured(jobs, f"Tuning {case.name}, {way}")
         return [nan if one["score"] is None else one["score"] for one in found]
 
     return study.tune(score, GRID, TUNING_SEEDS, widen=WIDEN)
 
 
-def row(case: Case, way: Way) -> dict[str, Any]:
+def row(bench: Bench[Job, dict[str, Any]], case: Case, way: Way) -> dict[str, Any]:
     """Return one way in one case."""
-    chosen = tuned(case, "FL" if way in AS_FL else way)
-    runs = measured([Job(case.name, way, chosen.best, seed) for seed in SEEDS], f"{case.name}, {way}", DONE)
+    chosen = tuned(bench, case, "FL" if way in AS_FL else way)
+    runs = bench.measured([Job(case.name, way, chosen.best, seed) for seed in SEEDS], f"{case.name}, {way}")
     print(case.name, way, chosen.best, [run["score"] for run in runs], flush=True)
     tried = [{"rate": rate, "score": list(scores)} for rate, scores in chosen.tried.items()]
     return {
@@ -148,7 +134,7 @@ def available(case: Case) -> bool:
     return True
 
 
-def everything() -> dict[str, Any]:
+def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
     cases = [case for case in CASES.values() if available(case)]
     return {
@@ -156,7 +142,7 @@ def everything() -> dict[str, Any]:
         "versions": {"torch": torch.__version__, "numpy": np.__version__}, "machine": f"{platform.machine()}, one thread",
         "seeds": list(SEEDS), "tuning_seeds": list(TUNING_SEEDS), "grid": list(GRID), "sample_rate": RATE, "tuned_passes": TUNED_PASSES,
         "cases": [about(case) for case in cases],
-        "rows": [row(case, way) for case in cases for way in case.ways],
+        "rows": [row(bench, case, way) for case in cases for way in case.ways],
     }  # fmt: skip
 
 
@@ -180,11 +166,11 @@ def line(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"score (%)": table, "at the grid's edge": sum(one.get("at_edge", False) for one in rows)}
 
 
-def quick() -> list[dict[str, Any]]:
+def quick(bench: Bench[Job, dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one rate and two seeds of one case."""
     return [
         {"case": name, "way": way,
-         "runs": measured([Job(name, way, 0.1, seed) for seed in (0, 1)], f"{name}, {way}", None)}
+         "runs": bench.measured([Job(name, way, 0.1, seed) for seed in (0, 1)], f"{name}, {way}")}
         for name in ("diagnosis",) for way in CASES[name].ways
     ]  # fmt: skip
 
@@ -193,14 +179,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one case, one rate, two seeds; stores nothing")
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    bench = Bench(measure, None if given.quick else DONE)
     if given.quick:
-        rows = quick()
+        rows = quick(bench)
     else:
-        found = everything()
+        found = everything(bench)
         rows = found["rows"]
         STORED.write_text(in_lines(found), encoding="utf-8")
-        DONE.unlink()
+    bench.forget()
     print(json.dumps(line(rows)))
 
 

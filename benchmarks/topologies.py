@@ -25,20 +25,16 @@ mean accuracy of the nodes and half its 95% interval.
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
-from functools import cache
+from collections.abc import Callable, Mapping
 from math import isnan, nan
-from multiprocessing import get_context
-from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bench import Bench, Job, images, tuned
 
-from course_lib import data, learning, models, plans, rounds, study
-from course_lib.classroom.progress import progress
+from course_lib import data, learning, models, plans, rounds
 from course_lib.data import Dataset
 from course_lib.learning import sgd
 from course_lib.rounds import Run
@@ -62,24 +58,6 @@ EVERYONE = ["alone", "server", "server, often", *GRAPHS, EDGES, *SILOS]
 PARTS = {"IID": EVERYONE, "skewed": EVERYONE, "lopsided silos": ["server", EDGES, "4 silos"]}
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run. `tuning`: trained on four fifths of the training images and judged on the others."""
-
-    part: str
-    name: str
-    rate: float
-    seed: int
-    tuning: bool = False
-
-
-@cache
-def images(tuning: bool) -> tuple[Dataset, Dataset]:
-    """Return what is trained on, and what is judged on."""
-    train, test = data.load("mnist5k")
-    return data.hold_out(train, 0.2) if tuning else (train, test)
-
-
 def dealt(part: str, train: Dataset, seed: int) -> list[np.ndarray]:
     """Return the clients' images."""
     if part == "IID":
@@ -96,7 +74,7 @@ def dealt(part: str, train: Dataset, seed: int) -> list[np.ndarray]:
 
 def fit(job: Job, passes: int = PASSES) -> Run:
     """Return the run of one contender that talks."""
-    train, test = images(job.tuning)
+    train, test = images("mnist5k", job.tuning)
     own = dealt(job.part, train, job.seed)
     told: dict[str, Any] = {"test": test, "seed": job.seed}
     plan = plans.fedavg(passes, participation=1.0, epochs=1, batch_size=BATCH, learning_rate=job.rate)
@@ -120,7 +98,7 @@ def fit(job: Job, passes: int = PASSES) -> Run:
 
 def alone(job: Job, passes: int = PASSES) -> dict[str, float]:
     """Return the accuracy (%) of clients that train as long as the others, each by itself."""
-    train, test = images(job.tuning)
+    train, test = images("mnist5k", job.tuning)
     model = sgd.FlatModel(MODEL.build(train.shape, len(train.classes), job.seed))
     start, hits = model.theta.clone(), []
     for client, part in enumerate(dealt(job.part, train, job.seed)):
@@ -164,41 +142,16 @@ def measure(job: Job, passes: int = PASSES) -> dict[str, Any]:
     return found
 
 
-def measured(pool: Pool, jobs: Sequence[Job], label: str) -> list[dict[str, Any]]:
-    """Return the results of all jobs, in their order; each is noted down as soon as it is there."""
-    lines = DONE.read_text(encoding="utf-8").splitlines() if DONE.exists() else []
-    done = {tuple(job): result for job, result in map(json.loads, lines)}
-    left = [job for job in jobs if astuple(job) not in done]
-    advance = progress(len(left), label)
-    with DONE.open("a", encoding="utf-8") as file:
-        for number, (job, result) in enumerate(zip(left, pool.imap(measure, left), strict=True), start=1):
-            done[astuple(job)] = result
-            file.write(json.dumps([astuple(job), result]) + "\n")
-            file.flush()
-            advance(number, len(left))
-    return [done[astuple(job)] for job in jobs]
-
-
-def tuned(pool: Pool, part: str, name: str) -> study.Tuned:
-    """Return a contender's rate: the best accuracy for the worst of the tuning seeds."""
-
-    def score(jobs: Sequence[tuple[float, int]]) -> list[float]:
-        made = [Job(part, name, rate, seed, tuning=True) for rate, seed in jobs]
-        return [found["nodes"] for found in measured(pool, made, f"Tuning {part}, {name}")]
-
-    return study.tune(score, GRID, TUNING_SEEDS, widen=WIDEN)
-
-
-def everything(pool: Pool) -> dict[str, Any]:
+def everything(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     """Return the whole study."""
     rows: list[dict[str, Any]] = []
     tuning: list[dict[str, Any]] = []
     for part, names in PARTS.items():
         for name in names:
-            chosen = tuned(pool, part, name)
+            chosen = tuned(bench, part, name, GRID, TUNING_SEEDS, WIDEN, by="nodes")
             tried = [{"rate": tested, "accuracy": list(scores)} for tested, scores in chosen.tried.items()]
             tuning.append({"part": part, "name": name, "best": chosen.best, "at_edge": chosen.at_edge, "tried": tried})
-            runs = measured(pool, [Job(part, name, chosen.best, seed) for seed in SEEDS], f"{part}, {name}")
+            runs = bench.measured([Job(part, name, chosen.best, seed) for seed in SEEDS], f"{part}, {name}")
             rows.append({"part": part, "name": name, "rate": chosen.best, "seeds": list(SEEDS), "runs": runs})
             print(part, name, chosen.best, [run["nodes"] for run in runs], flush=True)
     return {
@@ -246,15 +199,14 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="a few contenders, one rate, two seeds, three passes; stores nothing"
     )
-    parser.add_argument("--processes", type=int, default=2, help="how many runs at a time (default 2)")
     given = parser.parse_args()
     if given.quick:
         found = quick()
     else:
-        with get_context("spawn").Pool(given.processes) as pool:
-            found = everything(pool)
+        bench = Bench(measure, DONE)
+        found = everything(bench)
         STORED.write_text(in_lines(found), encoding="utf-8")
-        DONE.unlink()
+        bench.forget()
     print(json.dumps(line(found)))
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from bench import Bench
 
@@ -28,8 +29,9 @@ def test_what_is_noted_is_not_measured_again(tmp_path: Path) -> None:
 
 def test_each_result_is_noted_at_once_and_a_job_that_fails_costs_no_other(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
+    interrupted = Bench(square, notes)
     with pytest.raises(ValueError, match="no square"):
-        Bench(square, notes).measured([Task(2), Task(4), Task(-1)], "Squares")
+        interrupted.measured([Task(2), Task(4), Task(-1)], "Squares")
     bench = Bench(square, notes)
     assert set(bench.known.values()) == {4, 16}
     assert bench.measured([Task(4), Task(5), Task(2), Task(5)], "Squares") == [16, 25, 4, 25]
@@ -39,5 +41,9 @@ def test_each_result_is_noted_at_once_and_a_job_that_fails_costs_no_other(tmp_pa
 
 def test_without_notes_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert Bench(square).measured([Task(7)], "Squares") == [49]
+    bench = Bench(square)
+    assert bench.measured([Task(7)], "Squares") == [49]
     assert not list(tmp_path.iterdir())
+    before = psutil.Process().children()
+    bench.forget()
+    assert len(psutil.Process().children()) <= len(before) - 2

@@ -8,6 +8,7 @@ from typing import Any
 import cases as benchmark
 import edge
 import pytest
+from bench import Bench
 
 from course_lib.study.cases import AS_FL, CASES
 
@@ -59,7 +60,9 @@ def test_the_study_of_small_models_has_every_form_and_ten_seeds() -> None:
 
 @pytest.mark.slow
 def test_a_short_run_measures_every_way_of_a_case() -> None:
-    rows = benchmark.quick()
+    bench = Bench(benchmark.measure)
+    rows = benchmark.quick(bench)
+    bench.forget()
     assert [row["way"] for row in rows] == list(CASES["diagnosis"].ways)
     line = benchmark.line(rows)
     assert all(mean > 0 for ways in line["score (%)"].values() for mean, _ in ways.values())

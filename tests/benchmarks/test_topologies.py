@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import topologies as benchmark
+from bench import Job, images
 
 from course_lib import models, rounds
 
@@ -61,13 +62,13 @@ def test_bytes_are_those_of_the_messages_that_a_topology_needs(study: dict[str, 
 @pytest.mark.parametrize("name", ["ring", "4 edges"])
 def test_a_stored_run_is_what_the_command_measures(study: dict[str, Any], name: str) -> None:
     (row,) = [row for row in study["rows"] if (row["part"], row["name"]) == ("skewed", name)]
-    again = benchmark.measure(benchmark.Job("skewed", name, row["rate"], seed=0))
+    again = benchmark.measure(Job("skewed", name, row["rate"], seed=0))
     assert again["nodes"] == pytest.approx(row["runs"][0]["nodes"], abs=1)  # the processor decides a few images
     assert again["total"] == row["runs"][0]["total"]
 
 
 def test_lopsided_silos_hold_few_digits_and_their_clients_as_many_images_as_ever() -> None:
-    train, _ = benchmark.images(tuning=False)
+    train, _ = images("mnist5k", tuning=False)
     for seed in range(3):
         own = benchmark.dealt("lopsided silos", train, seed)
         assert sorted(at for part in own for at in part.tolist()) == list(range(len(train)))
@@ -86,7 +87,7 @@ def test_a_run_that_breaks_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         raise rounds.DivergedError
 
     monkeypatch.setattr(rounds, "fit", diverged)
-    assert isnan(benchmark.measure(benchmark.Job("IID", "server", 0.1, seed=0))["nodes"])
+    assert isnan(benchmark.measure(Job("IID", "server", 0.1, seed=0))["nodes"])
 
 
 @pytest.mark.slow
