@@ -142,3 +142,27 @@ def test_more_microbatches_than_examples_or_none_are_refused(microbatches):
         return str(caught.value)
 
     assert f"10 examples cannot be cut into {microbatches} microbatches" in cluster.launch(refused, microbatches)[0]
+
+
+def changing(schedule: Schedule) -> Tensor:
+    """Steps on batches of other sizes and, in the end, of shorter windows, as all stages see them."""
+    channel = Channel(Recorder())
+    stage = Stage(stage_layers(linear(), channel.rank, channel.world), channel, RATE)
+    for step, (size, length) in enumerate([(8, 5), (8, 5), (6, 5), (8, 5), (8, 3), (8, 3), (7, 3), (8, 5)]):
+        generator = torch.Generator().manual_seed(step)
+        x = torch.randn(size, length, 4, generator=generator)
+        stage.step(x, torch.randint(3, (size, length), generator=generator), 4, schedule)
+    return parameters_to_vector(stage.layers.parameters()).detach()
+
+
+def linear() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 5), nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_batches_may_change_in_size_and_shape_from_step_to_step(schedule):
+    """What has been agreed on for one shape must not serve another."""
+    (alone,) = cluster.launch(changing, schedule, workers=1)
+    parts = cluster.launch(changing, schedule, workers=2)
+    torch.testing.assert_close(torch.cat(parts), alone, rtol=0, atol=1e-6)
