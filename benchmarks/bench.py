@@ -1,7 +1,7 @@
 """Jobs measured by two processes, each result noted at once: a study that was interrupted goes on where it stopped."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -39,7 +39,7 @@ class Bench(Generic[Task, Result]):
                 self.known[_key(job)] = found
                 if self.notes:
                     with self.notes.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps([astuple(job), found]) + "\n")  # type: ignore[call-overload]
+                        file.write(f"[{_key(job)}, {json.dumps(found)}]\n")
                 advance(done, len(new))
         return [self.known[_key(job)] for job in jobs]
 
@@ -85,3 +85,11 @@ def tuned(
         return [found[by] for found in bench.measured(made, f"Tuning {part}, {name}")]
 
     return study.tune(score, grid, seeds, widen=widen)
+
+
+def in_lines(found: Mapping[str, Any]) -> str:
+    """Return a study as JSON with one row or tuning a line: indented whole, its curves would take five times the space."""
+    long = ("tuning", "rows")
+    parts = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in found.items() if name not in long]
+    parts += [f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, found[name])) + "\n]" for name in long]
+    return "{\n" + ",\n".join(parts) + "\n}\n"

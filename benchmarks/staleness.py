@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench import Bench, Job, images, tuned
+from bench import Bench, Job, images, in_lines, tuned
 
 from course_lib import data, learning, models, plans, rounds
 from course_lib.distributed.asynchronous import Asynchronous
@@ -153,16 +153,6 @@ def line(found: Mapping[str, Any]) -> dict[str, Any]:
         said = [round(own.mean, 1), round(own.half_width, 1)] if own else None
         table.setdefault(row["part"], {})[row["name"]] = said
     return {"accuracy (%)": table, "at the grid's edge": sum(entry["at_edge"] for entry in found["tuning"])}
-
-
-def in_lines(found: Mapping[str, Any]) -> str:
-    """Return the study as JSON with one contender a line: indented whole, its curves would take five times the space."""
-    parts = [
-        f"{json.dumps(name)}: {json.dumps(value)}" for name, value in found.items() if name not in ("tuning", "rows")
-    ]
-    for name in ("tuning", "rows"):
-        parts.append(f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, found[name])) + "\n]")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import Bench, Job, images, tuned
+from bench import Bench, Job, images, in_lines, tuned
 
 from course_lib import data, learning, models, plans, rounds
 from course_lib.data import Dataset
@@ -170,16 +170,6 @@ def line(found: Mapping[str, Any]) -> dict[str, Any]:
         own = learning.interval(sound) if len(sound) > 1 else None
         table.setdefault(row["part"], {})[row["name"]] = [round(own.mean, 1), round(own.half_width, 1)] if own else None
     return {"accuracy (%)": table, "at the grid's edge": sum(entry["at_edge"] for entry in found["tuning"])}
-
-
-def in_lines(found: Mapping[str, Any]) -> str:
-    """Return the study as JSON with one contender a line."""
-    parts = [
-        f"{json.dumps(name)}: {json.dumps(value)}" for name, value in found.items() if name not in ("tuning", "rows")
-    ]
-    for name in ("tuning", "rows"):
-        parts.append(f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, found[name])) + "\n]")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 QUICK = [("IID", "alone"), ("skewed", "server"), ("skewed", "ring"), ("IID", "push-sum"), ("lopsided silos", "4 silos")]
