@@ -17,6 +17,7 @@ from unittest import mock
 import psutil
 import pytest
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
@@ -24,7 +25,9 @@ from course_lib import cluster, data, models, plans, rounds
 from course_lib.cluster import pool
 from course_lib.distributed import recovery
 from course_lib.distributed.recovery import Checkpoints
+from course_lib.federated.stage import State
 from course_lib.federated.strategies import Scaffold
+from course_lib.federated.strategy import LocalWork
 
 pytestmark = pytest.mark.slow
 
@@ -33,12 +36,13 @@ PLAN = plans.fedavg(rounds=ROUNDS, participation=0.5, epochs=1, batch_size=16).b
 
 
 def fit(
-    workers: int, checkpoints: Checkpoints | None = None, progress: Callable[[int, int], None] | None = None
-) -> rounds.Run:
+    workers: int, checkpoints: Checkpoints | None = None, progress: Callable[[int, int], None] | None = None,
+    plan: plans.Plan = PLAN,
+) -> rounds.Run:  # fmt: skip
     train, test = data.load("digits")
     clients = data.partitions.dirichlet(train.y, 6, alpha=0.5, seed=0)
     return rounds.fit(
-        models.mlp((8,)), train, clients, PLAN, test=test, seed=1, workers=workers, evaluate_every=6, checkpoints=checkpoints,
+        models.mlp((8,)), train, clients, plan, test=test, seed=1, workers=workers, evaluate_every=6, checkpoints=checkpoints,
         progress=progress, timeout=120,
     )  # fmt: skip
 
@@ -168,23 +172,37 @@ def test_a_server_killed_in_any_phase_of_a_save_changes_nothing(
     assert sorted(folder.iterdir()) == sorted(fatal.files())
 
 
+@dataclass(frozen=True)
+class Mortal(Scaffold):
+    """SCAFFOLD whose workers are killed, each once, by what they do in a round: no watch from outside can come too late."""
+
+    folder: str = ""
+    deaths: tuple[tuple[int, int], ...] = ()  # (rank, first round, counted from 0)
+
+    def client(self, received: Tensor, state: State, work: LocalWork) -> tuple[Tensor, State]:
+        own, now = dist.get_rank(), work.first_step // work.steps
+        with open(Path(self.folder, f"rank-{own}.rounds"), "a") as rounds_begun:
+            print(now, file=rounds_begun)
+        for rank, first in self.deaths:
+            note = Path(self.folder, f"rank-{rank}.note")
+            if own == rank and now >= first and not note.exists():
+                note.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().client(received, state, work)
+
+
 def test_our_launcher_begins_again_where_it_was(undisturbed: Tensor, tmp_path: Path) -> None:
-    begun: list[int] = []
-
-    def watch(done: int, _: int) -> None:
-        begun.append(done)
-        if done in (7, 14) and begun.count(done) == 1:
-            kill(done % 2)
-
-    said: list[str] = []
-    run = recovery.restarting(lambda: fit(2, Checkpoints(tmp_path, EVERY), watch), restarts=2, tell=said.append)
+    plan = PLAN.but(strategy=Mortal(folder=str(tmp_path), deaths=((1, 7), (0, 14))))
+    checkpoints, said = Checkpoints(tmp_path / "checkpoints", EVERY), list[str]()
+    run = recovery.restarting(lambda: fit(2, checkpoints, plan=plan), restarts=2, tell=said.append)
     assert torch.equal(weights(run), undisturbed)
-    assert [line.split(":")[0] for line in said] == ["rank 1 died", "rank 0 died"] and said[1].endswith(
-        "Restart 2 of 2."
-    )
-    # Each attempt begins after a checkpoint; which one depends on how far the killed one had come when it was told of the round.
-    again = [now for last, now in pairwise(begun) if now <= last]
-    assert all(now % EVERY == 1 and now > 1 for now in again) and begun.count(1) == 1
+    assert [line.split(":")[0] for line in said] == ["rank 1 died", "rank 0 died"]
+    assert said[1].endswith("Restart 2 of 2.")
+    for rank, died in enumerate((14, 7)):
+        begun = [int(line) for line in (tmp_path / f"rank-{rank}.rounds").read_text().split()]
+        assert died in begun  # in the very round that was meant
+        again = [now for last, now in pairwise(begun) if now < last]
+        assert again == [4, 12]  # a checkpoint comes after every fourth round
 
 
 SCRIPT = """
