@@ -53,7 +53,7 @@ lint: $(VENV)/.setup-tests  ## lint and types
 notebooks: $(VENV)/.setup-tests  ## build and execute notebooks/ from lessons/, learn/ without results; NAMES="00_two_ways ..." for some
 	$(BIN)/python -m tools.notebooks build $(NAMES)
 
-ledger: $(VENV)/.setup-tests  ## write the verdicts of all notebooks into the README
+ledger: $(VENV)/.setup-tests  ## write the verdicts of all notebooks into the README and docs/ledger.md
 	$(BIN)/python -m tools.ledger
 
 study: $(VENV)/.setup-lab  ## run the head-to-head study behind lesson 15 again, stop by stop; goes on where it was interrupted (FAST=1: two minutes)

@@ -1,7 +1,7 @@
 """The ledger of all statements on trial, written from the verdict cards that the notebooks store.
 
-    python -m tools.ledger            write it into the README and beside the stored studies
-    python -m tools.ledger --check    say whether both are in step, without writing
+    python -m tools.ledger            write it into the README, docs/ledger.md and beside the stored studies
+    python -m tools.ledger --check    say whether they are in step, without writing
 
 What stands in the ledger is read off the cards and never typed; the commands that measure it again are read off the lessons.
 """
@@ -14,9 +14,9 @@ from pathlib import Path
 
 import nbformat
 
-from course_lib.classroom.ledger import by_statement
 from course_lib.study.claims import STORED, Claim
 from tools.commands import commands
+from tools.ledger_text import PAGE, page, scoreboard
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = (
@@ -54,28 +54,23 @@ def collect(root: Path) -> list[Claim]:
     return sorted(claims, key=lambda claim: (claim.statement, claim.lesson))
 
 
-def as_markdown(claims: list[Claim]) -> str:
-    """Return the README's table: a line for each verdict, and one for each statement that has none."""
-    lines = ["| | statement | lesson | verdict | measured | again |", "|---|---|---|---|---|---|"]
-    for number, text, tried in by_statement(claims):
-        for position, claim in enumerate(tried):
-            first = [str(number), text] if not position else ["", ""]
-            link = f"[{claim.lesson[:2]}](notebooks/{claim.lesson}.ipynb)"
-            again = "<br>".join(f"`{command}`" for command in claim.again)
-            lines.append(f"| {' | '.join([*first, link, claim.verdict, _cell(claim), again])} |")
-        if not tried:
-            lines.append(f"| {number} | {text} | | *not tried yet* | | |")
-    return "\n".join(lines)
+def written(root: Path) -> dict[Path, str]:
+    """Return what the files that show the ledger should hold. Raises ValueError for a README without a place for it."""
+    claims, readme = collect(root), root / "README.md"
+    return {
+        readme: _with_table(readme.read_text(encoding="utf-8"), scoreboard(claims)),
+        root / PAGE: page(claims),
+        root / "course_lib" / STORED: json.dumps([vars(claim) for claim in claims], indent=1, ensure_ascii=False)
+        + "\n",
+    }
 
 
 def in_step(root: Path) -> list[str]:
-    """Return what is out of step with the notebooks: the README, or the stored ledger."""
-    claims, readme = collect(root), (root / "README.md").read_text(encoding="utf-8")
-    problems = [] if _with_table(readme, claims) == readme else ["README.md"]
-    stored = root / "course_lib" / STORED
-    if not stored.exists() or stored.read_text(encoding="utf-8") != _as_json(claims):
-        problems.append(str(stored.relative_to(root)))
-    return problems
+    """Return which files are out of step with the notebooks."""
+    return [
+        str(path.relative_to(root)) for path, text in written(root).items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,29 +80,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=ROOT, help="the folder that holds notebooks/ and README.md")
     chosen = parser.parse_args(arguments)
     if not chosen.check:
-        claims, readme = collect(chosen.root), chosen.root / "README.md"
-        readme.write_text(_with_table(readme.read_text(encoding="utf-8"), claims), encoding="utf-8")
-        (chosen.root / "course_lib" / STORED).write_text(_as_json(claims), encoding="utf-8")
+        for path, text in written(chosen.root).items():
+            path.write_text(text, encoding="utf-8")
     problems = in_step(chosen.root)
     for problem in problems:
         print(f"{problem} is out of step with the notebooks' verdicts: run `make ledger`", file=sys.stderr)
     return 1 if problems else 0
 
 
-def _cell(claim: Claim) -> str:
-    lines = [line.removeprefix("- ") for line in claim.measured.split("\n")]
-    return "<br>".join(filter(None, [claim.conditions, *lines])).replace("|", "\\|")
-
-
-def _with_table(readme: str, claims: list[Claim]) -> str:
+def _with_table(readme: str, table: str) -> str:
     start, end = readme.find(BEGIN), readme.find(END)
     if not 0 <= start < end:
         raise ValueError(f"README.md needs the lines {BEGIN} and {END}, in this order: the table goes between them")
-    return f"{readme[:start]}{BEGIN}\n\n{as_markdown(claims)}\n\n{readme[end:]}"
-
-
-def _as_json(claims: list[Claim]) -> str:
-    return json.dumps([vars(claim) for claim in claims], indent=1, ensure_ascii=False) + "\n"
+    return f"{readme[:start]}{BEGIN}\n\n{table}\n\n{readme[end:]}"
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def test_under_nbvals_mask_the_same_holds_of_several_settings(capsys: pytest.Cap
 def project(folder: Path, *outputs: str) -> Path:
     (folder / "notebooks").mkdir()
     (folder / "course_lib/classroom/studies").mkdir(parents=True)
+    (folder / "docs").mkdir()
     cells = []
     for text in outputs:
         number = re.search(r"Statement (\d+)", text)
@@ -77,15 +78,14 @@ def test_every_statement_has_its_line_with_what_the_card_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = project(tmp_path, card(LOW, HIGH, capsys), "another output", card(HIGH, LOW, capsys, number=2))
-    assert ledger.in_step(root) == ["README.md", f"course_lib/{STORED}"]
+    assert ledger.in_step(root) == ["README.md", "docs/ledger.md", f"course_lib/{STORED}"]
     assert ledger.main(["--root", str(root)]) == 0
     readme = (root / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("before\n")
     assert readme.endswith("after\n")
     assert (
-        f"| 13 | {STATEMENTS[13]} | [00](notebooks/00_two_ways.ipynb) | does not hold here | "
-        "FL against one machine.<br>ten passes. Does not hold here: -5.0 ± 1.5 points (no worse, margin 1; 5 seeds) | "
-        "`python -m tools.notebooks build 00_two_ways --force` |"
+        f"| [13](docs/ledger.md#13) | {STATEMENTS[13]} |  | 1 |  | "
+        "Does not hold here: ten passes: -5.0 ± 1.5 points (no worse, margin 1; 5 seeds) | [00](notebooks/00_two_ways.ipynb) |"
     ) in readme
     assert readme.count("*not tried yet*") == len(STATEMENTS) - 2
     rows = json.loads((root / "course_lib" / STORED).read_text(encoding="utf-8"))
@@ -93,14 +93,33 @@ def test_every_statement_has_its_line_with_what_the_card_says(
     assert ledger.main(["--check", "--root", str(root)]) == 0
 
 
-def test_settings_with_commas_stay_apart_in_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_has_every_setting_of_a_verdict_its_conditions_and_its_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = project(tmp_path, card_of_two(HIGH, LOW, capsys))
     assert ledger.main(["--root", str(root)]) == 0
-    (line,) = [line for line in (root / "README.md").read_text().splitlines() if line.startswith("| 13 |")]
-    *_, verdict, measured, _, _ = line.split("|")
-    assert verdict == " holds if: 5 passes, IID. Does not hold here: 5 passes, shards "
-    assert measured.split("<br>")[1].startswith("5 passes, IID. Holds: +5.0 ")
-    assert measured.split("<br>")[3] == "Corrected for 2 comparisons (Holm): intervals of 95% to 97.5%. "
+    shown = (root / "docs/ledger.md").read_text(encoding="utf-8")
+    (told,) = [part for part in shown.split("\n## ") if part.startswith("13\n")]
+    assert f"**{STATEMENTS[13]}**" in told and "[Lesson 00](../notebooks/00_two_ways.ipynb): " in told
+    rows = [line.strip("| ").split(" | ") for line in told.splitlines() if line.startswith("|")][2:]
+    assert [row[:2] for row in rows] == [["5 passes, IID", "holds"], ["5 passes, shards", "does not hold here"]]
+    assert [row[2].split(" ±")[0] for row in rows] == ["+5.0", "-5.0"]
+    assert "Corrected for 2 comparisons (Holm): intervals of 95% to 97.5%. Again: `python -m tools.notebooks" in told
+    assert shown.count("*not tried yet*") == len(STATEMENTS) - 1
+
+
+def test_the_readme_counts_the_settings_and_shows_one_of_either_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = project(tmp_path, card_of_two(HIGH, LOW, capsys), card(LOW, HIGH, capsys))
+    assert ledger.main(["--root", str(root)]) == 0
+    (line,) = [line for line in (root / "README.md").read_text().splitlines() if line.startswith("| [13]")]
+    *_, holds, fails, unknown, examples, _ = [cell.strip() for cell in line.strip("|").split("|")]
+    assert [holds, fails, unknown] == ["1", "2", ""]
+    one, other = examples.split("<br>")
+    assert one.startswith("Holds: 5 passes, IID: +5.0 ") and other.startswith(
+        "Does not hold here: 5 passes, shards: -5.0 "
+    )
 
 
 def test_a_readme_without_a_place_for_the_table_is_named(tmp_path: Path) -> None:
