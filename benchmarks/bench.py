@@ -1,5 +1,6 @@
 """Jobs measured by two processes, each result noted at once: a study that was interrupted goes on where it stopped."""
 
+import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -85,6 +86,34 @@ def tuned(
         return [found[by] for found in bench.measured(made, f"Tuning {part}, {name}")]
 
     return study.tune(score, grid, seeds, widen=widen)
+
+
+Study = dict[str, Any]
+
+
+def command(
+    doc: str | None, fast: str, whole: Callable[[Bench[Task, Result]], Study], quick: Callable[[Bench[Task, Result]], Study],
+    measure: Callable[[Task], Result], line: Callable[[Study], Study], stored: Path, notes: Path,
+    text: Callable[[Study], str],
+) -> None:  # fmt: skip
+    """Be a benchmark's command: carry out the `whole` study, store it as `text`, and print one line of JSON.
+
+    With --quick, which `fast` explains, carry out the quick one, and store nothing.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"{fast}; stores nothing")
+    short = parser.parse_args().quick
+    bench = Bench(measure, None if short else notes)
+    found = quick(bench) if short else whole(bench)
+    if not short:
+        stored.write_text(text(found), encoding="utf-8")
+    bench.forget()
+    print(json.dumps(line(found)))
+
+
+def indented(found: Mapping[str, Any]) -> str:
+    """Return a small study as JSON that reads well in a difference between two versions."""
+    return json.dumps(found, indent=1) + "\n"
 
 
 def in_lines(found: Mapping[str, Any]) -> str:

@@ -12,15 +12,13 @@ All goes to course_lib/classroom/studies/masked_rounds.json. Of each run: accura
 share of values that were cut off in a round; and MB sent up. The last line is JSON: mean accuracy and half its 95% interval.
 """
 
-import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import Bench, images
+from bench import Bench, command, images, indented
 
 from course_lib import data, learning, models, plans, rounds, study
 from course_lib.federated.participation import Devices
@@ -106,21 +104,14 @@ def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     return {"rows": [{"name": k, "runs": bench.measured([Job(k, 0.2, seed) for seed in (0, 1)], k)} for k in names]}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three contenders, two seeds; stores nothing")
-    given = parser.parse_args()
-    bench = Bench(measure, None if given.quick else UNFINISHED)
-    found = quick(bench) if given.quick else everything(bench)
-    if not given.quick:
-        STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        bench.forget()
-    line = {}
+def line(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the last line: mean accuracy with half the 95% interval over seeds, in percent."""
+    table = {}
     for row in found["rows"]:
         own = learning.interval([run["accuracy"] for run in row["runs"]])
-        line[row["name"]] = [round(own.mean, 1), round(own.half_width, 1)]
-    print(json.dumps({"accuracy (%)": line}))
+        table[row["name"]] = [round(own.mean, 1), round(own.half_width, 1)]
+    return {"accuracy (%)": table}
 
 
 if __name__ == "__main__":
-    main()
+    command(__doc__, "three contenders, two seeds", everything, quick, measure, line, STORED, UNFINISHED, indented)

@@ -13,8 +13,6 @@ percent, by step as well; and the bytes that each worker or client sends in a ro
 last line is JSON: mean accuracy, half its 95% interval, and how many times fewer bytes than without packing.
 """
 
-import argparse
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import Bench, Job, images, tuned
+from bench import Bench, Job, command, images, indented, tuned
 
 from course_lib import data, learning, models, plans, rounds
 from course_lib.compression import Compression, LowRank, Quantise, RandomK, Sign, TopK
@@ -133,19 +131,7 @@ def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     return {"rows": rows}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--quick", action="store_true", help="two contenders a part, one rate, two seeds; stores nothing"
-    )
-    given = parser.parse_args()
-    bench = Bench(measure, None if given.quick else DONE)
-    found = quick(bench) if given.quick else everything(bench)
-    if not given.quick:
-        STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        bench.forget()
-    print(json.dumps(line(found)))
-
-
 if __name__ == "__main__":
-    main()
+    command(
+        __doc__, "two contenders a part, one rate, two seeds", everything, quick, measure, line, STORED, DONE, indented
+    )

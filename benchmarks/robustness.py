@@ -23,7 +23,6 @@ and multi-Krum in how many rounds each client was picked. A run whose weights ar
 it counts 10% and is listed in `diverged`. The last line is JSON: accuracy and success at 30% with half their 95% intervals.
 """
 
-import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -33,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import Bench
+from bench import Bench, command
 from hostile_clients import (
     CLIENTS,
     DOOR,
@@ -191,19 +190,7 @@ def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     return {"rows": rows, "tuning": []}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--quick", action="store_true", help="two attacks, two rules, one rate, two seeds; stores nothing"
-    )
-    given = parser.parse_args()
-    bench = Bench(measure, None if given.quick else DONE)
-    found = quick(bench) if given.quick else everything(bench)
-    if not given.quick:
-        STORED.write_text(written(found), encoding="utf-8")
-        bench.forget()
-    print(json.dumps(line(found)))
-
-
 if __name__ == "__main__":
-    main()
+    command(
+        __doc__, "two attacks, two rules, one rate, two seeds", everything, quick, measure, line, STORED, DONE, written
+    )

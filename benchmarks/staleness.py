@@ -17,8 +17,6 @@ All goes to course_lib/classroom/studies/staleness.json: accuracy in percent, an
 accuracy. A run that broke has NaN for accuracy. The last line is JSON: mean accuracy and half its 95% interval.
 """
 
-import argparse
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from math import nan
@@ -26,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench import Bench, Job, images, in_lines, tuned
+from bench import Bench, Job, command, images, in_lines, tuned
 
 from course_lib import data, learning, models, plans, rounds
 from course_lib.distributed.asynchronous import Asynchronous
@@ -164,17 +162,5 @@ def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     return {"rows": rows, "tuning": []}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three contenders, one rate, two seeds; stores nothing")
-    given = parser.parse_args()
-    bench = Bench(measure, None if given.quick else DONE)
-    found = quick(bench) if given.quick else everything(bench)
-    if not given.quick:
-        STORED.write_text(in_lines(found), encoding="utf-8")
-        bench.forget()
-    print(json.dumps(line(found)))
-
-
 if __name__ == "__main__":
-    main()
+    command(__doc__, "three contenders, one rate, two seeds", everything, quick, measure, line, STORED, DONE, in_lines)

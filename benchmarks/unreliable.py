@@ -13,8 +13,6 @@ either half in a round; and accuracy by round and by second on the clients' own 
 accuracy. The last line is JSON: mean accuracy and half its 95% interval.
 """
 
-import argparse
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench import Bench, Job, images, tuned
+from bench import Bench, Job, command, images, indented, tuned
 
 from course_lib import learning, models, plans, rounds
 from course_lib.compression import Quantise, TopK
@@ -189,17 +187,5 @@ def quick(bench: Bench[Job, dict[str, Any]]) -> dict[str, Any]:
     return {"rows": rows, "tuning": []}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three contenders, one rate, two seeds; stores nothing")
-    given = parser.parse_args()
-    bench = Bench(measure, None if given.quick else DONE)
-    found = quick(bench) if given.quick else everything(bench)
-    if not given.quick:
-        STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        bench.forget()
-    print(json.dumps(line(found)))
-
-
 if __name__ == "__main__":
-    main()
+    command(__doc__, "three contenders, one rate, two seeds", everything, quick, measure, line, STORED, DONE, indented)
