@@ -1,45 +1,35 @@
 """The mean of everybody's message without a server: in each round the same messages go the same way, so they have lanes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import product
 
 import torch
 from torch import Tensor
 
-from course_lib.cluster.traffic import InLane, OutLane
-from course_lib.rounds.exchange import DivergedError, Train, Wire, is_finite
+from course_lib.rounds.exchange import DivergedError, Lanes, Train, Wire, is_finite
 
 _BLOCK = 65_536  # values averaged at a time: in double precision they and their sum stay in the cache
 
 
-@dataclass(frozen=True)
-class Lanes:
-    """One process's ends of the ways that an all-reduce takes to other processes, by kind, sender and receiver."""
-
-    out: dict[tuple[str, int, int], OutLane] = field(default_factory=dict)
-    into: dict[tuple[str, int, int], InLane] = field(default_factory=dict)
-
-    @classmethod
-    def opened(cls, wire: Wire, slices: Sequence[Tensor], kind: str) -> "Lanes":
-        """Open them for vectors cut into `slices`, one a participant: to it go the others' parts, from it comes their mean."""
-        lanes, channel, own = cls(), wire.channel, wire.hosted()
-        remote = [participant for participant in range(len(wire.hosts)) if participant not in own]
-        kinds = {kind: False, f"mean {kind}": True}
-        # Both ends go through a lane's receivers first, then its senders; and nobody waits before all have been announced.
-        for what, from_owner in kinds.items():
-            for receiver, sender in product(remote, own):
-                assert channel is not None
-                lanes.out[what, sender, receiver] = channel.open_out(
-                    wire.hosts[receiver], slices[sender if from_owner else receiver], kind=what,
-                    sender=wire.name(sender), receiver=wire.name(receiver),
-                )  # fmt: skip
-        for what, from_owner in kinds.items():
-            for receiver, sender in product(own, remote):
-                assert channel is not None
-                like = slices[sender if from_owner else receiver]
-                lanes.into[what, sender, receiver] = channel.open_in(wire.hosts[sender], like, kind=what)
-        return lanes
+def open_lanes(wire: Wire, slices: Sequence[Tensor], kind: str) -> Lanes:
+    """Return lanes for vectors cut into `slices`, one a participant: to it go the others' parts, from it comes their mean."""
+    lanes, channel, own = Lanes(), wire.channel, wire.hosted()
+    remote = [participant for participant in range(len(wire.hosts)) if participant not in own]
+    kinds = {kind: False, f"mean {kind}": True}
+    # Both ends go through a lane's receivers first, then its senders; and nobody waits before all have been announced.
+    for what, from_owner in kinds.items():
+        for receiver, sender in product(remote, own):
+            assert channel is not None
+            lanes.out[what, sender, receiver] = channel.open_out(
+                wire.hosts[receiver], slices[sender if from_owner else receiver], kind=what,
+                sender=wire.name(sender), receiver=wire.name(receiver),
+            )  # fmt: skip
+    for what, from_owner in kinds.items():
+        for receiver, sender in product(own, remote):
+            assert channel is not None
+            like = slices[sender if from_owner else receiver]
+            lanes.into[what, sender, receiver] = channel.open_in(wire.hosts[sender], like, kind=what)
+    return lanes
 
 
 def all_reduce_mean(wire: Wire, theta: Tensor, weights: Sequence[float], kind: str, train: Train) -> Tensor:
@@ -53,7 +43,7 @@ def all_reduce_mean(wire: Wire, theta: Tensor, weights: Sequence[float], kind: s
     cuts = [size * j // len(workers) for j in workers[1:]]
     lanes = wire.lanes.get((kind, size))
     if lanes is None:
-        lanes = wire.lanes[kind, size] = Lanes.opened(wire, theta.tensor_split(cuts), kind)
+        lanes = wire.lanes[kind, size] = open_lanes(wire, theta.tensor_split(cuts), kind)
     for incoming in lanes.into.values():
         incoming.ready()
     messages = {worker: train(worker, theta).tensor_split(cuts) for worker in own}

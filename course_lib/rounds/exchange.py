@@ -7,18 +7,15 @@ therefore the same on any number of processes, and sums are taken in participant
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from course_lib.cluster.traffic import Channel, Expected, Handle, Recorder
+from course_lib.cluster.traffic import Channel, Expected, Handle, InLane, OutLane, Recorder
 from course_lib.federated.fleet import Attendance
 from course_lib.federated.pipeline import is_like
-
-if TYPE_CHECKING:
-    from course_lib.rounds.all_reduce import Lanes
 
 SERVER = "server"
 
@@ -54,6 +51,14 @@ class DivergedError(ArithmeticError):
     """A participant's update holds NaN or infinity."""
 
 
+@dataclass(frozen=True)
+class Lanes:
+    """One process's ends of the ways that an all-reduce takes to other processes, by kind, sender and receiver."""
+
+    out: dict[tuple[str, int, int], OutLane] = field(default_factory=dict)
+    into: dict[tuple[str, int, int], InLane] = field(default_factory=dict)
+
+
 @dataclass
 class Wire:
     """This process's end of the exchange: `hosts[k]` is the process that hosts participant k; process 0 is the server.
@@ -66,7 +71,7 @@ class Wire:
     rank: int
     hosts: Sequence[int]
     label: str
-    lanes: dict[tuple[str, int], "Lanes"] = field(default_factory=dict)
+    lanes: dict[tuple[str, int], Lanes] = field(default_factory=dict)
 
     def name(self, participant: int) -> str:
         """Return how records call a participant: "client 7" or "worker 7"."""

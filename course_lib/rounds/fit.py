@@ -19,7 +19,7 @@ from course_lib.rounds import checks, preparation
 from course_lib.rounds.exchange import DivergedError
 from course_lib.rounds.preparation import Job, Partition
 from course_lib.rounds.process import Holdings, work
-from course_lib.rounds.resuming import Keeping, identity
+from course_lib.rounds.resuming import identity
 from course_lib.rounds.run import Run, assemble
 
 _one_run = threading.RLock()
@@ -92,7 +92,7 @@ def fit(
             "train": train, "clients": clients, "test": test, "local_tests": local_tests, "validation": validation, "root": root,
             "evaluate_every": evaluate_every, "stop_at": stop_at,
         }  # fmt: skip
-        keeping = Keeping(checkpoints, identity(plan, seed, module, given_data))
+        keeping = preparation.Keeping(checkpoints, identity(plan, seed, module, given_data))
     if plan.strategy is not None:
         plan = plan.but(strategy=plan.strategy.fitted(module))
     if plan.compression is not None:

@@ -1,7 +1,7 @@
 """What a run settles before any process starts: who takes part when, what that spends, and which process hosts whom."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from course_lib.distributed.asynchronous import Asynchronous, arrivals
+from course_lib.distributed.recovery import Checkpoints
 from course_lib.federated.fleet import Attendance, OutOfStep
 from course_lib.federated.participation import Devices
 from course_lib.federated.pipeline import Pipeline
@@ -22,10 +23,17 @@ from course_lib.rounds.exchange import balanced_hosts
 
 if TYPE_CHECKING:
     from course_lib.privacy.of_runs import Spending
-    from course_lib.rounds.resuming import Keeping
 
 # The indices of the training examples that each client holds.
 Partition = Sequence[np.ndarray | Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where a run keeps checkpoints, and by what it recognises its own."""
+
+    checkpoints: Checkpoints
+    identity: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Job:
     evaluate_every: int
     stop_at: float | None
     keep_payloads: bool
-    keeping: "Keeping | None" = None
+    keeping: Keeping | None = None
 
 
 def participant_sizes(plan: Plan, held: Sequence[int]) -> tuple[int, ...]:

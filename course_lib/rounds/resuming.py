@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from course_lib.cluster.recorder import Message, Span
 from course_lib.distributed.packed import pack, unpack
-from course_lib.distributed.recovery import Checkpoints
 from course_lib.federated.pipeline import States
 from course_lib.fingerprints import fingerprint
 from course_lib.plans import Plan
@@ -21,17 +20,10 @@ from course_lib.rounds.exchange import SERVER, Wire, finish
 from course_lib.rounds.judge import Judge
 from course_lib.rounds.notes import Notes
 from course_lib.rounds.participants import Participants
+from course_lib.rounds.preparation import Keeping
 
 # What goes with a participant to wherever it is hosted, see `Participants.kept`.
 _OF_PARTICIPANTS = ("states", "at_work")
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """Where a run keeps checkpoints, and by what it recognises its own."""
-
-    checkpoints: Checkpoints
-    identity: Mapping[str, str]
 
 
 @dataclass(frozen=True)
