@@ -31,7 +31,7 @@ setup: $(VENV)/.setup-lab  ## set up what a learner needs, in .venv
 setup-tests: $(VENV)/.setup-tests  ## set up what writing and testing lessons needs as well
 
 PYTEST := $(BIN)/python -m pytest --durations=20
-NBVAL := --nbval --nbval-cell-timeout=120 --nbval-sanitize-with=tests/nbval_masks.cfg notebooks
+NBVAL := --nbval --nbval-cell-timeout=280 --nbval-sanitize-with=tests/nbval_masks.cfg notebooks
 
 test: lint  ## set up, then run everything that continuous integration runs
 	$(PYTEST) tests $(NBVAL)

@@ -1,12 +1,15 @@
 """Watch what each notebook takes while nbval runs it: a learner has two cores, 2 GB and no patience. Say where the time goes.
 
-Seconds are those of a quiet machine: one that trains more slowly, or is shared with others just then, gets as many more.
+Seconds are those of a quiet machine: one that trains more slowly, has a single core, or is shared with others meanwhile, gets as
+many more.
 """
 
+import os
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Generator
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -14,8 +17,9 @@ import pytest
 
 # Each notebook's limits, and the mean of the seconds of all.
 SECONDS, GIGABYTES, MEAN_SECONDS = 45.0, 2.0, 30.0
-# SGD steps a second of one quiet core of the machine for which the seconds are meant: batches of 10 through the 2NN.
+# The machine for which the seconds are meant: SGD steps a second of one core, batches of 10 through the 2NN; and its cores.
 STEPS_A_SECOND = 2400.0
+CORES = 2.0
 
 
 class Watch:
@@ -24,6 +28,7 @@ class Watch:
     def __init__(self, kernel: psutil.Process) -> None:
         self.slow = slowness()
         self.kernel, self.peak, self.started = kernel, 0, time.perf_counter()
+        self.others = busy_seconds() - family_seconds(kernel)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -33,21 +38,55 @@ class Watch:
             self.peak = max(self.peak, family_memory(self.kernel))
 
     def end(self) -> tuple[float, float, float]:
-        """Return the seconds since the start, the peak in GB, and how slow the machine was before and after."""
+        """Return the seconds since the start, the peak in GB, and how much slower than meant the machine was for the notebook."""
         seconds = time.perf_counter() - self.started
+        others = busy_seconds() - family_seconds(self.kernel) - self.others
         self._done.set()
         self._thread.join()
-        return seconds, self.peak / 1e9, max(self.slow, slowness())
+        return seconds, self.peak / 1e9, max(self.slow, slowness()) * crowding(seconds, others, len(own_cores()))
+
+
+def family(parent: psutil.Process) -> list[psutil.Process]:
+    """Return a process and all below it."""
+    try:
+        return [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def family_seconds(parent: psutil.Process) -> float:
+    """Return the seconds for which a process and all below it have kept a core busy, with those that have ended."""
+    total = 0.0
+    for process in family(parent):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            total += sum(process.cpu_times()[:4])  # its own, and its ended children's
+    return total
+
+
+def own_cores() -> list[int]:
+    """Return the cores on which this process may run."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def busy_seconds() -> float:
+    """Return the seconds for which these cores have been busy with anything, or lent to another machine, since some moment."""
+    each = psutil.cpu_times(percpu=True)
+    idle = ("idle", "iowait", "guest", "guest_nice")  # a guest's are in its host's as well
+    return sum(sum(each[core]) - sum(getattr(each[core], name, 0.0) for name in idle) for core in own_cores())
+
+
+def crowding(seconds: float, others: float, cores: int) -> float:
+    """Return how many times fewer cores than meant were left, at least 1, where others kept some busy for `others` seconds in all."""
+    left = cores - others / seconds
+    return max(1.0, CORES / max(left, 0.2))
 
 
 def family_memory(parent: psutil.Process) -> int:
     """Return the bytes that a process and all below it hold; what processes share counts once at most."""
-    try:
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
     total = 0
-    for process in family:
+    for process in family(parent):
         try:
             memory = process.memory_full_info()
             # Libraries are shared among workers: on Linux a process counts its part of them, elsewhere only its own pages.
@@ -58,7 +97,10 @@ def family_memory(parent: psutil.Process) -> int:
 
 
 def slowness() -> float:
-    """Return how many times as long as meant SGD takes here and now, at least 1; the notebook itself rests meanwhile."""
+    """Return how many times as long as meant a core takes for SGD, at least 1; the notebook itself rests meanwhile.
+
+    Only this thread's time on the core counts: how much of it others take just now says nothing of what they take later.
+    """
     import torch
 
     from course_lib import models
@@ -67,19 +109,19 @@ def slowness() -> float:
     torch.set_num_threads(1)
     module = models.mlp().build((1, 28, 28), 10, seed=0)
     weights, images, labels = list(module.parameters()), torch.rand(10, 1, 28, 28), torch.arange(10)
-    started = time.perf_counter()
+    started = time.thread_time()
     for step in range(1100):
         if step == 100:  # the first steps take longer
-            started = time.perf_counter()
+            started = time.thread_time()
         loss = torch.nn.functional.cross_entropy(module(images), labels)
         torch._foreach_sub_([weight.data for weight in weights], torch.autograd.grad(loss, weights), alpha=0.1)
-    seconds = time.perf_counter() - started
+    seconds = time.thread_time() - started
     torch.set_num_threads(threads)
     return max(1.0, seconds * STEPS_A_SECOND / 1000)
 
 
 def over_budget(seconds: float, gigabytes: float, slow: float) -> str | None:
-    """Return what is wrong with a notebook that takes this much on a machine that is so slow, or None."""
+    """Return what is wrong with a notebook that takes this much on a machine that is so slow for it, or None."""
     if seconds > SECONDS * slow:
         return f"took {seconds:.0f} s, more than {SECONDS * slow:.3g}: fewer seeds, fewer rounds or a stored study"
     if gigabytes > GIGABYTES:

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.waiting import until
 from tools import copies
 from tools.environments import PYTHONS
 
@@ -137,13 +137,11 @@ def test_a_browser_is_sent_to_lesson_00(make: Make, tmp_path: Path) -> None:
             [jupyter, "lab", *AS_ROOT, notebook], cwd=tmp_path, env=os.environ | variables, stdout=log, stderr=log
         )
     try:
-        until = time.monotonic() + 60
-        while not (asked.exists() and asked.read_text()):
-            assert lab.poll() is None and time.monotonic() < until, (tmp_path / "log").read_text()
-            time.sleep(0.1)
+        until(lambda: (asked.exists() and asked.read_text()) or lab.poll() is not None)
+        assert lab.poll() is None, (tmp_path / "log").read_text()
     finally:
         lab.terminate()
-        lab.wait(timeout=20)
+        lab.wait(timeout=60)
     assert re.search(r"http://localhost:\d+/lab/tree/00_two_ways\.ipynb\b", asked.read_text())
 
 

@@ -46,7 +46,7 @@ def test_moving_a_slider_changes_the_figure(open_notebook: Notebook) -> None:
     handle = cell.locator(".noUi-handle").first
     handle.focus()
     handle.press("ArrowRight")
-    expect(figure).not_to_have_attribute("src", before, timeout=15_000)
+    expect(figure).not_to_have_attribute("src", before)
     expect(figure).not_to_have_attribute("alt", described)
     open_notebook.picture("00_explore_after", of=cell)
 

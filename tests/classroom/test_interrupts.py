@@ -1,6 +1,7 @@
 """A learner who interrupts a training sees one card; what waits behind it does not run, and the next cell works."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ pytestmark = pytest.mark.slow
 
 DEFINITIONS = """
 import os, signal, tempfile, threading, time
+from pathlib import Path
 import psutil
 from course_lib import classroom, cluster, data, models, plans, rounds, study
 
@@ -20,9 +22,13 @@ plan = plans.fedavg(rounds=20_000, epochs=1, batch_size=20)
 def fit(plan, seed, workers=1):
     return rounds.fit(models.logistic(), train, clients, plan, test=test, seed=seed, workers=workers)
 
-def interrupt_once_working():
-    while len(psutil.Process().children(recursive=True)) < 2:
+def until(happened):
+    end = time.monotonic() + 60
+    while not happened() and time.monotonic() < end:
         time.sleep(0.1)
+
+def interrupt_once_working():
+    until(lambda: len(psutil.Process().children(recursive=True)) == 2)
     time.sleep(2)
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -67,9 +73,13 @@ def test_an_interrupted_training_shows_one_card_and_nothing_runs_on(kernel: Kern
     assert kernel.run("print(fit(plan.but(rounds=1), 0, workers=2).history['round'].tolist())") == "[1]\n"
 
 
-def test_a_cell_that_waits_behind_an_interrupted_one_does_not_run(kernel: Kernel) -> None:
-    kernel.client.execute("os.kill(os.getpid(), signal.SIGINT); time.sleep(60)")
+def test_a_cell_that_waits_behind_an_interrupted_one_does_not_run(kernel: Kernel, tmp_path: Path) -> None:
+    sent = tmp_path / "the next cell has been sent"
+    kernel.client.execute(
+        f"until(Path({str(sent)!r}).exists); time.sleep(2); os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+    )
     kernel.client.execute("reached = True")
+    sent.touch()
     statuses = [kernel.client.get_shell_msg(timeout=60)["content"]["status"] for _ in range(2)]
     assert statuses == ["error", "aborted"]
     assert kernel.run("print('reached' in globals())") == "False\n"

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from course_lib import cluster
 from course_lib.cluster.traffic import Channel, InLane, Message, OutLane, Recorder, Span
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -137,23 +139,26 @@ def test_a_rank_that_dies_is_named_by_the_one_that_waits_for_it() -> None:
     assert (caught.value.rank, caught.value.cause) == (1, "died")
 
 
-def test_time_until_the_other_side_has_sent_is_waiting() -> None:
-    def straggle() -> list[Span]:
+def test_time_until_the_other_side_has_sent_is_waiting(tmp_path: Path) -> None:
+    def straggle() -> tuple[list[Span], float, float]:
         channel = Channel(recorder := Recorder())
         out, into = both_ways(channel, torch.zeros(1_000_000))
-        dist.barrier()
         if channel.rank == 1:
-            time.sleep(0.3)
+            until((tmp_path / "the other one waits").exists)
+            time.sleep(1)  # it says so just before it does
+            before = time.time()
             out.send(torch.zeros(1_000_000))
             out.wait()
         else:
+            before = time.time()
+            (tmp_path / "the other one waits").touch()
             into.wait()
-        return recorder.spans
+        return recorder.spans, before, time.time()
 
-    waiter, straggler = cluster.launch(straggle)
-    spent = {name: end - start for name, start, end in waiter}
-    assert list(spent) == ["waiting", "talking"]
-    assert 0.25 < spent["waiting"] < 1 and 0 < spent["talking"] < spent["waiting"]
+    (waiter, ready, done), (straggler, sent, _) = cluster.launch(straggle)
+    (waiting, start, turn), (talking, again, end) = waiter
+    assert (waiting, talking) == ("waiting", "talking")
+    assert ready <= start <= sent <= turn == again < end <= done
     assert straggler == []
 
 

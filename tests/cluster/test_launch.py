@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from course_lib import cluster
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -66,11 +67,11 @@ def test_the_second_launch_uses_the_same_processes_and_is_quick():
     first = cluster.launch(identity)
     cold = time.perf_counter() - started
     warm = []
-    for _ in range(5):
+    for _ in range(20):
         started = time.perf_counter()
         assert cluster.launch(identity) == first
         warm.append(time.perf_counter() - started)
-    assert min(warm) < 0.2 < cold
+    assert min(warm) < cold / 10  # about a fiftieth, however quick the machine
 
 
 def test_closures_and_lambdas_are_sent_by_value():
@@ -107,12 +108,9 @@ def test_reports_arrive_while_the_workers_run_in_each_rank_s_order():
 
 
 def test_a_slow_on_report_does_not_make_the_workers_look_hung():
-    def two_reports() -> None:
-        cluster.report(1)
-        cluster.report(2)
-        time.sleep(0.5)
-
-    cluster.launch(two_reports, workers=1, timeout=1, on_report=lambda _rank, _value: time.sleep(0.8))
+    cluster.launch(
+        lambda: cluster.report(1), workers=1, timeout=3, joined=False, on_report=lambda _rank, _value: time.sleep(4)
+    )
 
 
 def test_a_report_outside_a_worker_does_nothing():
@@ -155,7 +153,8 @@ def test_workers_stay_warm_when_the_thread_that_launched_them_ends(worker_proces
     thread = threading.Thread(target=lambda: found.append(cluster.launch(identity)))
     thread.start()
     thread.join()
-    time.sleep(0.3)
+    # Python's thread ends a moment before the system's, which could take the workers with it.
+    until(lambda: thread.native_id not in {one.id for one in psutil.Process().threads()})
     assert cluster.launch(identity) == found[0]
 
 
@@ -177,23 +176,26 @@ def test_many_launches_leave_no_files_threads_processes_or_memory_behind(worker_
         return tensor
 
     def used() -> list[tuple[int, int, float]]:
-        time.sleep(0.2)  # the workers leave their group just after the launch has returned
+        cluster.launch(os.getpid, joined=False)  # a worker answers once it has left the group of the launch before
         everybody = [psutil.Process(), *sorted(worker_processes(), key=lambda process: process.pid)]
         return [(p.num_fds(), p.num_threads(), p.memory_info().rss / 1e6) for p in everybody]
+
+    def no_more_than_before() -> bool:
+        return all(
+            files <= files_before and threads <= threads_before and megabytes < megabytes_before + 15
+            for (files, threads, megabytes), (files_before, threads_before, megabytes_before)
+            in zip(used(), before, strict=True)
+        )  # fmt: skip
 
     for _ in range(5):
         cluster.launch(echo, data)
     before = used()
     for _ in range(50):
         cluster.launch(echo, data)
-    after = used()
-    assert len(before) == len(after)
-    for (files, threads, megabytes), (files_after, threads_after, megabytes_after) in zip(before, after, strict=True):
-        assert files_after <= files and threads_after <= threads
-        assert megabytes_after < megabytes + 15
+    until(no_more_than_before, 30)  # connections that were closed there are closed here a moment later
 
 
-def test_nothing_listens_beyond_loopback_while_a_launch_runs(worker_processes):
+def test_nothing_listens_beyond_loopback_while_a_launch_runs(worker_processes, tmp_path):
     listening: list[str] = []
 
     def look(_rank: int, _value: object) -> None:
@@ -201,10 +203,12 @@ def test_nothing_listens_beyond_loopback_while_a_launch_runs(worker_processes):
             sockets = process.net_connections(kind="inet")
             listening.extend(socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN)
 
+        (tmp_path / f"{len(list(tmp_path.iterdir()))} looks").touch()
+
     def talk() -> None:
         dist.barrier()
         cluster.report("now")
-        dist.barrier()
+        until(lambda: len(list(tmp_path.iterdir())) == 2)
 
     cluster.launch(talk, on_report=look)
     assert len(listening) >= 6  # the store and both ends of gloo, each seen twice

@@ -1,7 +1,6 @@
 """Launches from cells of a real Jupyter kernel."""
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -119,8 +118,9 @@ def test_no_process_outlives_its_kernel(end, all_end):
     try:
         kernel.run(DEFINITIONS + "cluster.launch(work, 1)")
         if end == "killed while busy":
-            kernel.client.execute("cluster.launch(busy)")
-            time.sleep(0.5)
+            kernel.client.execute("cluster.launch(busy, on_report=lambda rank, pid: print(rank))")
+            while kernel.client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
+                pass  # until a worker says that it is at work
         processes = kernel.process().children(recursive=True)
         assert len(processes) == 2
         if end == "restarted":

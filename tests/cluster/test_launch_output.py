@@ -4,19 +4,23 @@ import logging
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch.distributed as dist
 
 from course_lib import cluster
 from course_lib.cluster.output import Relay
+from tests.waiting import until
 
 
 @pytest.mark.slow
-def test_output_comes_rank_by_rank_whoever_was_first(capsys):
+def test_output_comes_rank_by_rank_whoever_was_first(tmp_path, capsys):
     def late_for_its_rank() -> None:
-        time.sleep(0.2 * (2 - dist.get_rank()))
+        own = dist.get_rank()
+        until(lambda: len(list(tmp_path.iterdir())) == 2 - own)
         print("first line\nsecond line")
+        (tmp_path / str(own)).touch()
 
     cluster.launch(late_for_its_rank, workers=3)
     assert capsys.readouterr().out == "".join(f"[rank {r}] first line\n[rank {r}] second line\n" for r in range(3))
@@ -62,37 +66,51 @@ def test_output_before_a_failure_is_shown(capsys):
 
 
 @pytest.mark.slow
-def test_what_is_printed_between_launches_is_not_shown_in_the_next(capsys):
+def test_what_is_printed_between_launches_is_not_shown_in_the_next(tmp_path: Path, capsys):
+    between, printed = tmp_path / "between launches", tmp_path / "printed"
+
     def leave_a_thread_that_prints() -> None:
         import threading
 
-        threading.Timer(0.1, lambda: print("too late " * 100_000)).start()
+        def too_late() -> None:
+            until(between.exists)
+            print("too late " * 100_000)
+            printed.touch()
+
+        threading.Thread(target=too_late).start()
 
     cluster.launch(leave_a_thread_that_prints, workers=1)
-    time.sleep(0.4)
+    between.touch()
+    until(printed.exists)
     cluster.launch(print, "in time", workers=1)
     assert capsys.readouterr().out == "[rank 0] in time\n"
 
 
 @pytest.mark.slow
-def test_a_line_is_shown_while_the_launch_runs_and_before_a_report_that_follows_it(capsys):
+def test_a_line_is_shown_while_the_launch_runs_and_before_a_report_that_follows_it(tmp_path: Path, capsys):
     seen: list[str] = []
+    heard = tmp_path / "heard"
 
     def speak_and_report() -> None:
         print("training")
         cluster.report("epoch 1")
-        time.sleep(0.3)
+        until(heard.exists)
 
-    cluster.launch(speak_and_report, workers=1, on_report=lambda _rank, _value: seen.append(capsys.readouterr().out))
+    def hear(_rank: int, _value: object) -> None:
+        seen.append(capsys.readouterr().out)
+        heard.touch()
+
+    cluster.launch(speak_and_report, workers=1, on_report=hear)
     assert seen == ["[rank 0] training\n"]
 
 
 def test_lines_of_a_higher_rank_wait_for_the_lower_ones_but_not_for_ever(capsys):
-    relay = Relay(2, patience=0.05)
-    relay.feed(1, b"impatient\nunfinished")
-    relay.show()
-    assert capsys.readouterr().out == ""
+    patient, relay = Relay(2, patience=60), Relay(2, patience=0.05)
+    for one in (patient, relay):
+        one.feed(1, b"impatient\nunfinished")
     time.sleep(0.06)
+    patient.show()
+    assert capsys.readouterr().out == ""
     relay.show()
     assert capsys.readouterr().out == "[rank 1] impatient\n"
     relay.feed(0, b"at once\n")

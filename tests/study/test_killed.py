@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from course_lib import study
 from tests.study.runs import PLANS, digits, fit, log, quiet
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +27,7 @@ from pathlib import Path
 from course_lib import study
 from tests.study import runs
 
-folder, when = Path(sys.argv[1]), sys.argv[2]
+study_process, folder, when, most = os.getpid(), Path(sys.argv[1]), sys.argv[2], int(sys.argv[5])
 digits = pickle.loads((folder / "digits").read_bytes())  # quicker than what data.load imports
 
 def paced(plan, seed):
@@ -34,11 +36,13 @@ def paced(plan, seed):
     elif when == "before it tells":
         replace = os.replace
         os.replace = lambda *names: (replace(*names), end())
-    time.sleep(0.15)  # without it, all would be over before the first kill
+    while len(runs.log(folder)) >= most:  # the kill may come late, and must not find that all is over
+        time.sleep(0.01)
+    time.sleep(0.15)  # a run takes a while, so that most kills find one under way
     return runs.counted(folder, plan, seed, digits)
 
 def end():
-    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(study_process, signal.SIGKILL)
     time.sleep(60)
 
 seeds, workers = range(int(sys.argv[3])), int(sys.argv[4])
@@ -47,14 +51,14 @@ study.run(folder / "study", runs.PLANS, seeds, paced, setting="digits", workers=
 
 
 def start(
-    folder: Path, when: str = "never", seeds: int = len(SEEDS), workers: int = 2
+    folder: Path, when: str = "never", seeds: int = len(SEEDS), workers: int = 2, most: int = 1000
 ) -> subprocess.Popen[bytes]:  # fmt: skip
     script = folder / "script.py"
     script.write_text(SCRIPT)
     (folder / "digits").write_bytes(pickle.dumps(digits()))
     root = Path(__file__).parents[2]
     return subprocess.Popen(
-        [sys.executable, str(script), str(folder), when, str(seeds), str(workers)],
+        [sys.executable, str(script), str(folder), when, str(seeds), str(workers), str(most)],
         env=os.environ | {"PYTHONPATH": str(root)},
     )
 
@@ -65,12 +69,16 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in found if path.name != "study.json"}
 
 
+def has_come_to(folder: Path, begun: int, finished: int) -> bool:
+    return len(log(folder)) >= begun and len(contents(folder)) >= finished
+
+
 def kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a study's process, and see that its workers end with it."""
     workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    assert not psutil.wait_procs(workers, timeout=10)[1]
+    assert not psutil.wait_procs(workers, timeout=60)[1]
 
 
 @pytest.mark.timeout(600)  # a minute on a machine with nothing else to do
@@ -78,12 +86,10 @@ def test_ten_kills_at_random_moments_change_no_number_and_repeat_no_finished_run
     chance = random.Random(0)
     under_way = 0
     for number in range(KILLS):
-        before, begun = contents(tmp_path), len(log(tmp_path))
-        process, more = start(tmp_path, workers=1 + number % 2), chance.randrange(4)
-        until = time.monotonic() + 60
-        while len(log(tmp_path)) == begun or len(contents(tmp_path)) < len(before) + more:
-            assert process.poll() is None and time.monotonic() < until, "over, or stuck, before it could be killed"
-            time.sleep(0.005)
+        before, begun, more = contents(tmp_path), len(log(tmp_path)), chance.randrange(4)
+        process = start(tmp_path, workers=1 + number % 2, most=begun + more + 2)
+        until(partial(has_come_to, tmp_path, begun + 1, len(before) + more))
+        assert process.poll() is None
         time.sleep(chance.uniform(0, 0.2))
         kill(process)
         after = contents(tmp_path)
@@ -92,7 +98,7 @@ def test_ten_kills_at_random_moments_change_no_number_and_repeat_no_finished_run
     assert under_way >= KILLS // 2 and 0 < len(after) < len(PLANS) * len(SEEDS)
     assert study.load(tmp_path / "study").missing
 
-    assert start(tmp_path).wait(timeout=120) == 0
+    assert start(tmp_path).wait(timeout=240) == 0
     finished = study.load(tmp_path / "study")
     assert after.items() <= contents(tmp_path).items()
     # Every kill interrupts at most the two runs that the two workers were at.
@@ -105,8 +111,7 @@ def test_ten_kills_at_random_moments_change_no_number_and_repeat_no_finished_run
 @pytest.mark.parametrize(("when", "kept"), [("while it writes", False), ("before it tells", True)])
 def test_a_kill_between_writing_and_telling_leaves_a_whole_row_or_none(tmp_path: Path, when: str, kept: bool) -> None:
     process = start(tmp_path, when, seeds=1)
-    assert process.wait(timeout=60) == -signal.SIGKILL
-    time.sleep(0.5)  # the workers end with it
+    assert process.wait(timeout=120) == -signal.SIGKILL  # and its workers with it
     assert bool(contents(tmp_path)) == kept == bool(study.load(tmp_path / "study").records)
     assert kept or list((tmp_path / "study").glob("*.*.tmp"))
     found = study.run(tmp_path / "study", PLANS, [0], fit, setting="digits", workers=1, progress=quiet)
