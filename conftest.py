@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -118,6 +118,13 @@ def slowness() -> float:
     seconds = time.thread_time() - started
     torch.set_num_threads(threads)
     return max(1.0, seconds * STEPS_A_SECOND / 1000)
+
+
+@pytest.fixture
+def as_meant() -> Callable[[float], float]:
+    """A function that says what so many seconds of computing here would be on the machine for which they are meant."""
+    before = slowness()
+    return lambda seconds: seconds / max(before, slowness())
 
 
 def over_budget(seconds: float, gigabytes: float, slow: float) -> str | None:

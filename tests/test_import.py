@@ -25,16 +25,16 @@ def test_importing_everything_that_trains_brings_in_no_heavy_package() -> None:
 
 
 @pytest.mark.slow
-def test_the_course_costs_at_most_three_tenths_of_a_second_beyond_torch() -> None:
+def test_the_course_costs_at_most_four_tenths_of_what_torch_costs() -> None:
     code = (
         "import time, torch\n"
-        "start = time.perf_counter()\n"
+        "before = time.process_time()\n"
         "import course_lib\n"
         "from course_lib import data, models, plans, rounds\n"
-        "print(time.perf_counter() - start)"
+        "print((time.process_time() - before) / before)"
     )
-    # The best of a few: what the machine does besides is not the import's cost.
-    assert min(float(in_a_fresh_interpreter(code)) for _ in range(5)) <= 0.3
+    # A fourth, on a machine of any speed; the best of a few, because what is read for the first time takes longer.
+    assert min(float(in_a_fresh_interpreter(code)) for _ in range(5)) <= 0.4
 
 
 def test_a_part_that_does_not_exist_is_named_with_those_that_do() -> None:

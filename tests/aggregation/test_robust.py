@@ -211,7 +211,7 @@ def test_what_cannot_work_is_refused_with_the_value(wrong, says: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_updates_of_the_2nn_take_seconds(make) -> None:
+def test_a_hundred_updates_of_the_2nn_take_seconds(make, as_meant: Callable[[float], float]) -> None:
     rule = make(20)
     x = torch.randn(100, 199_210, generator=torch.Generator().manual_seed(0))
     x[:20] += 0.5
@@ -224,7 +224,7 @@ def test_a_hundred_updates_of_the_2nn_take_seconds(make) -> None:
         seconds = time.process_time() - started
     finally:
         torch.set_num_threads(threads)
-    assert seconds < 4
+    assert as_meant(seconds) < 4
     assert result.shape == (199_210,) and torch.isfinite(result).all()
 
 

@@ -1,6 +1,7 @@
 """Messages are counted where they leave and enter, and the timeline says where the time went."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,7 @@ def test_a_channel_can_serve_a_part_of_the_cluster():
     assert cluster.launch(in_pairs, workers=4) == [-1, -1, 0, 1]
 
 
-def test_a_header_costs_less_than_150_microseconds():
+def test_a_header_costs_less_than_150_microseconds(as_meant: Callable[[float], float]):
     def microseconds() -> list[tuple[float, float]]:
         channel, group = Channel(Recorder()), dist.group.WORLD
         tensor = torch.ones(10)
@@ -152,7 +153,7 @@ def test_a_header_costs_less_than_150_microseconds():
 
     bare, channel = (min(times) for times in zip(*cluster.launch(microseconds)[0], strict=True))
     print(f"bare {bare:.0f} us, channel {channel:.0f} us")
-    assert channel - bare < 150
+    assert as_meant(channel - bare) < 150
 
 
 def test_a_message_within_a_process_is_counted_but_has_not_crossed():

@@ -1,6 +1,7 @@
 """The attack begins with bytes that were on the wire of a real run, and what defences leave of them."""
 
 import time
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -97,7 +98,9 @@ def test_what_was_not_kept_or_sent_is_refused_with_the_reason() -> None:
 
 
 @pytest.mark.slow
-def test_twenty_digits_come_back_by_division_above_60_db_and_by_search_above_30_with_all_labels_right() -> None:
+def test_twenty_digits_come_back_by_division_above_60_db_and_by_search_above_30_with_all_labels_right(
+    as_meant: Callable[[float], float],
+) -> None:
     train: Dataset = data.load("mnist5k")[0]
     run = rounds.fit(
         models.mlp(), train, [[image] for image in range(20)], plans.fedsgd(1), workers=2, keep_payloads=True
@@ -116,4 +119,4 @@ def test_twenty_digits_come_back_by_division_above_60_db_and_by_search_above_30_
         searched.append(leakage.psnr(found.images[0], truth))
     assert min(divided) > 60
     assert median(searched) > 30
-    assert median(seconds) < 5
+    assert as_meant(median(seconds)) < 5
