@@ -45,7 +45,7 @@ def run(
         encoding="utf-8",
         env=os.environ | IN_UTF8,
         check=False,
-        timeout=60,
+        timeout=240,
     )
 
 

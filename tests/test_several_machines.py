@@ -95,7 +95,6 @@ def run_on(machines: list[list[str]], script: Path) -> str:
             process.communicate()
 
 
-@pytest.mark.timeout(300)
 def test_two_machines_give_the_accuracy_and_the_bytes_of_one_process(machines, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -103,7 +102,6 @@ def test_two_machines_give_the_accuracy_and_the_bytes_of_one_process(machines, t
     assert run_on(machines, script) == alone.stdout
 
 
-@pytest.mark.timeout(300)
 def test_the_time_out_counts_between_machines(machines, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(HANGING)

@@ -89,7 +89,7 @@ def run_away_from_the_repository(folder: Path, python: Path, cells: int | None =
         kernel_name="clean",
         kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(kernels)], ensure_native_kernel=False),
     )
-    client = NotebookClient(notebook, km=manager, timeout=120, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(notebook, km=manager, timeout=280, resources={"metadata": {"path": str(folder)}})
     client.execute(env=environment(MPLBACKEND="agg", **variables))
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
     return Path(notebook.cells[-1].outputs[0].text.strip())

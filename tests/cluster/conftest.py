@@ -37,7 +37,7 @@ def worker_processes() -> Callable[..., list[psutil.Process]]:
 def all_end() -> Callable[..., None]:
     """A function that waits for processes to end, and fails if one is left."""
 
-    def awaited(processes: list[psutil.Process], seconds: float = 20.0) -> None:
+    def awaited(processes: list[psutil.Process], seconds: float = 60.0) -> None:
         assert processes, "there must have been processes to begin with"
         until = time.monotonic() + seconds
         while left := [process for process in processes if process.is_running() and process.status() != "zombie"]:

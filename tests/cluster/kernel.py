@@ -21,7 +21,7 @@ class Kernel:
         self.manager.start_kernel()
         self.client: BlockingKernelClient = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=240)
         self.outputs: list[tuple[str, str]] = []
         self.displayed: list[str] = []
         self.errors: list[str] = []
@@ -40,7 +40,7 @@ class Kernel:
             elif message["msg_type"] == "error":
                 self.errors.append("\n".join(content["traceback"]))
 
-        reply = self.client.execute_interactive(code, timeout=120, output_hook=keep)["content"]
+        reply = self.client.execute_interactive(code, timeout=240, output_hook=keep)["content"]
         if reply["status"] != "ok":
             raise AssertionError(f"{reply['ename']}: {reply['evalue']}")
         assert all(name == "stdout" for name, _ in self.outputs)

@@ -90,7 +90,7 @@ class Killer:
             self.timer.join()
 
 
-@pytest.mark.timeout(900)  # forty workers have to start: a minute on two quiet cores
+@pytest.mark.timeout(1800)  # forty workers have to start: a minute on two quiet cores
 def test_a_random_worker_killed_at_a_random_moment_twenty_times_changes_nothing(
     undisturbed: Tensor, tmp_path: Path
 ) -> None:
