@@ -79,7 +79,7 @@ def test_cores_that_others_keep_busy_are_not_there_for_the_notebook(budget: Modu
     assert budget.crowding(10.0, 20.0, 2) == 10.0  # not without end
 
 
-WORK = """import subprocess, sys, time
+WORK = r"""import subprocess, sys, time
 spin = "import time\nwhile time.process_time() < 1: pass"
 subprocess.run([sys.executable, "-c", spin], check=True)
 living = subprocess.Popen([sys.executable, "-c", spin + "\nprint(flush=True)\ntime.sleep(600)"], stdout=subprocess.PIPE)
