@@ -100,7 +100,7 @@ def test_what_a_notebook_s_processes_compute_is_not_put_down_to_others(budget: M
             computed = budget.family_seconds(
                 parent
             )  # a second each: the child that has ended, the one that lives, its own
-            assert 3 <= computed < 6
+            assert 2.8 < computed < 6
             assert budget.busy_seconds() - before > 0.8 * computed  # whatever others do besides
         finally:
             for one in budget.family(parent):
