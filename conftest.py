@@ -72,9 +72,10 @@ def own_cores() -> list[int]:
 
 def busy_seconds() -> float:
     """Return the seconds for which these cores have been busy with anything, or lent to another machine, since some moment."""
-    each = psutil.cpu_times(percpu=True)
+    every = psutil.cpu_times(percpu=True)
+    own = [every[core] for core in own_cores() if core < len(every)] or every  # in a container numbers may not agree
     idle = ("idle", "iowait", "guest", "guest_nice")  # a guest's are in its host's as well
-    return sum(sum(each[core]) - sum(getattr(each[core], name, 0.0) for name in idle) for core in own_cores())
+    return sum(sum(core) - sum(getattr(core, name, 0.0) for name in idle) for core in own)
 
 
 def crowding(seconds: float, others: float, cores: int) -> float:
