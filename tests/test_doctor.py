@@ -53,17 +53,22 @@ def without_numbers(text: str) -> str:
     return re.sub(r"\d+([.,]\d+)*", "N", text)
 
 
+def healthy() -> str:
+    """What the doctor says here if nothing is wrong: a single core is a remark, and nothing wrong."""
+    return HEALTHY.replace("✓ N cores", without_numbers(str(doctor.cores())))
+
+
 @pytest.mark.slow
 def test_on_a_healthy_machine_every_line_has_a_tick_and_only_numbers_differ() -> None:
     done = run()
-    assert without_numbers(done.stdout) == HEALTHY
+    assert without_numbers(done.stdout) == healthy()
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow
 def test_in_a_notebook_check_prints_the_same_and_returns_the_findings(capsys: pytest.CaptureFixture[str]) -> None:
     findings = doctor.check()
-    assert without_numbers(capsys.readouterr().out) == HEALTHY
+    assert without_numbers(capsys.readouterr().out) == healthy()
     assert [finding.ok for finding in findings] == [True] * 7
 
 
