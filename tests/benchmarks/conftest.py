@@ -20,7 +20,7 @@ def quick_line() -> Callable[[ModuleType], dict[str, Any]]:
     def run(benchmark: ModuleType) -> dict[str, Any]:
         before = benchmark.STORED.read_bytes()
         command = [sys.executable, str(benchmark.__file__), "--quick"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=280)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=560)
         assert benchmark.STORED.read_bytes() == before
         return json.loads(done.stdout.splitlines()[-1])
 

@@ -16,7 +16,7 @@ def test_figures_are_medians_of_the_ratios_within_a_turn() -> None:
 @pytest.mark.slow
 def test_the_quick_benchmark_ends_with_its_figures_as_json() -> None:
     done = subprocess.run(
-        [sys.executable, str(benchmark.__file__), "--quick"], capture_output=True, text=True, check=False, timeout=280
+        [sys.executable, str(benchmark.__file__), "--quick"], capture_output=True, text=True, check=False, timeout=560
     )
     assert done.returncode == 0, done.stderr
     over_gloo = json.loads(done.stdout.splitlines()[-1])["over_gloo"]

@@ -38,7 +38,7 @@ def test_who_takes_other_steps_stops_the_benchmark() -> None:
 @pytest.mark.slow
 def test_the_quick_benchmark_ends_with_its_figures_as_json() -> None:
     done = subprocess.run(
-        [sys.executable, str(benchmark.__file__), "--quick"], capture_output=True, text=True, check=False, timeout=280
+        [sys.executable, str(benchmark.__file__), "--quick"], capture_output=True, text=True, check=False, timeout=560
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])

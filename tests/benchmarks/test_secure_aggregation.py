@@ -71,7 +71,7 @@ def test_flower_runs_in_this_process_and_gets_the_same_mean(contender: str) -> N
 def test_the_quick_benchmark_ends_with_its_figures_as_json() -> None:
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "secure_aggregation.py"), "--quick"],
-        capture_output=True, text=True, check=False, timeout=280,
+        capture_output=True, text=True, check=False, timeout=560,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])["10"]

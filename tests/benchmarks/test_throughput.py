@@ -91,7 +91,7 @@ def test_the_bare_loop_takes_the_very_steps_of_a_client(model: str) -> None:
 def test_the_quick_benchmark_ends_with_its_figures_as_json() -> None:
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "federated_throughput.py"), "--quick"],
-        capture_output=True, text=True, check=False, timeout=280,
+        capture_output=True, text=True, check=False, timeout=560,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lenet, two_nn = (json.loads(line) for line in done.stdout.splitlines()[-2:])
