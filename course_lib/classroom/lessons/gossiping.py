@@ -12,6 +12,18 @@ from course_lib.topology import Graph, mixing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from course_lib.learning import Finding
+
+# Who trains without a server, beside those with one and those alone: how many parties see a client's model.
+SEEN_BY = {
+    "server": 1, "complete": 15, "random": 4, "push-sum": 4, "torus": 4, "ring, often": 2, "ring": 2, "alone": 0,
+}  # fmt: skip
+# From one silo to none: how many percent of all images lie together, and for how many clients an update stands that the cloud sees.
+LAYOUTS = {
+    "1 silo": (100, None), "2 silos": (50, 8), "4 silos": (25, 4), "8 silos": (12.5, 2), "4 edges": (6.25, 4), "server, often": (6.25, 1),
+    "server": (6.25, 1),
+}  # fmt: skip
+_MIXTURES = ("2 silos", "4 silos", "8 silos", "4 edges")
 _FLOOR = 1e-3  # what is left of a disagreement where the picture ends
 
 
@@ -25,6 +37,10 @@ class Stored:
         """Return a share, 0 to 1, for each seed: the accuracy of the `nodes`' own models, of the `worst`, or of the `mean` model."""
         return [run[what] / 100 for run in self.rows[part, name]["runs"]]
 
+    def points(self, part: str, name: str, what: str = "nodes") -> list[float]:
+        """Return the same in percent."""
+        return [100 * value for value in self.of(part, name, what)]
+
     def rate(self, part: str, name: str) -> float:
         """Return the learning rate."""
         return float(self.rows[part, name]["rate"])
@@ -37,6 +53,65 @@ class Stored:
         """Return the accuracy of the nodes' own models, 0 to 1, of each seed after each pass that is stored."""
         curves = [run["curve"] for run in self.rows[part, name]["runs"]]
         return {points[0][0]: [hits / 100 for _, hits, _ in points] for points in zip(*curves, strict=True)}
+
+    def by_topology(self) -> dict[str, dict[Any, Any]]:
+        """Return what a missing server costs, as `classroom.table` takes it: accuracy when clients are alike and skewed, bytes, and who sees models."""
+        own = "own models (%)"
+        rows: dict[str, dict[Any, Any]] = {}
+        for name, parties in SEEN_BY.items():
+            rows[name] = {(part, own): self.points(part, name) for part in ("IID", "skewed")}
+            if name != "alone":
+                rows[name] |= {
+                    ("skewed", "mean model (%)"): self.points("skewed", name, "mean"),
+                    ("MB sent", "by all"): self.megabytes("IID", name),
+                    ("MB sent", "busiest party"): self.megabytes("IID", name, "busiest"),
+                    ("a client's model", "is seen by"): parties,
+                }
+        return rows
+
+    def by_layout(self) -> dict[str, dict[str, Any]]:
+        """Return the walk from one silo to none, as `classroom.table` takes it."""
+        gains = self.gains()
+        return {
+            name: {
+                "data together (%)": f"{together:g}", "an update stands for": clients, "MB by the cloud": self.megabytes("skewed", name, "across"),
+                "IID (%)": self.points("IID", name), "skewed (%)": self.points("skewed", name),
+                "over FedAvg (points)": gains.get(f"{name}: better than FedAvg"),
+            }
+            for name, (together, clients) in LAYOUTS.items()
+        }  # fmt: skip
+
+    def leaderless(self) -> "dict[str, Finding]":
+        """Return whether each graph's models are no worse than a server's."""
+        from course_lib import learning
+
+        return {
+            f"{part}: {name}": learning.compare(self.of(part, name), self.of(part, "server"), "no worse")
+            for part in ("IID", "skewed") for name in SEEN_BY if name not in ("server", "alone")
+        }  # fmt: skip
+
+    def gains(self) -> "dict[str, Finding]":
+        """Return what silos and edges gain over federated averaging, and lose to one silo.
+
+        One family: Holm's correction for all of them wherever one is quoted, so that a table and a verdict never say two things of one of them.
+        """
+        from course_lib import learning
+
+        def over(part: str, name: str) -> "Finding":
+            return learning.compare(self.of(part, name), self.of(part, "server"), "better", margin=learning.MARGIN)
+
+        found = {f"{name}: better than FedAvg": over("skewed", name) for name in LAYOUTS if name != "server"}
+        for name in _MIXTURES:
+            found[f"{name}: no worse than one silo"] = learning.compare(
+                self.of("skewed", name), self.of("skewed", "1 silo"), "no worse"
+            )
+        for name in ("4 silos", "4 edges"):
+            found[f"{name}, lopsided: better than FedAvg"] = over("lopsided silos", name)
+        return learning.holm(found)
+
+    def mixtures(self) -> "dict[str, Finding]":
+        """Return those of `gains` that are about mixtures of DML and FL."""
+        return {name: found for name, found in self.gains().items() if name.startswith(_MIXTURES)}
 
 
 def agreement(graph: Graph, rounds: int = 40) -> Picture:

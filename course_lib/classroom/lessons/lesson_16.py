@@ -1,4 +1,4 @@
-"""Lesson 16, "Hybrid and leaderless": what a node keeps, a round of push-sum, bytes over the slow link; and the quiz."""
+"""Lesson 16, "Hybrid and leaderless": what a node keeps, a round of push-sum; and the quiz."""
 
 from collections.abc import Callable
 from math import isclose
@@ -67,6 +67,16 @@ def _pushed(held: list[float], targets: list[list[int]]) -> list[float]:
     return got
 
 
+def _one_after_the_other(held: list[float], targets: list[list[int]]) -> list[float]:
+    """What comes of adding into the list that is still read from."""
+    got = list(held)
+    for node, others in enumerate(targets):
+        got[node] /= 1 + len(others)
+        for other in others:
+            got[other] += got[node]
+    return got
+
+
 def _check_push(push: Callable[[list[float], list[list[int]]], Any]) -> str:
     push = function(push)
     held, targets = [12.0, 6.0, 2.0], [[1, 2], [2], [0]]
@@ -88,6 +98,10 @@ def _check_push(push: Callable[[list[float], list[list[int]]], Any]) -> str:
             "That is a plain mean over what one hears: who is heard by many gets more say. In push-sum the **sender** splits what it holds.",
         ),
         (sent_only, "The shares are right, but the node still holds all that it had. It keeps one share."),
+        (
+            _one_after_the_other(held, targets),
+            "You passed on in the same round what had only just come in. Everybody splits what it held **before**: collect in a new list.",
+        ),
         (held, "Nothing has moved. Give a share to each target."),
     ):
         if np.allclose(given, mistake):
@@ -131,37 +145,6 @@ q2 = Exercise(
         "            got[other] += amount / (1 + len(targets[node]))\n"
         "    return got"
     ),
-)  # fmt: skip
-
-
-def _check_across(across: Callable[[int, int, int], Any]) -> str:
-    across = function(across)
-    for silos, weights, averages in ((6, 25_450, 20), (3, 1_000, 7)):
-        right, given = 2 * 4 * silos * weights * averages, number(across(silos, weights, averages))
-        for mistake, explanation in {
-            right / 2: "You counted one direction. A silo sends its update up, and gets the new model down.",
-            right / 4: "You counted weights. Each takes four bytes.",
-            right / 8: "You counted weights in one direction. Four bytes each, up and down.",
-            right / silos: "That is the traffic of one silo. All of them talk to the cloud.",
-            right / averages: "That is one average. It is repeated.",
-            right / 1e6: "That is in MB: give bytes.",
-            right
-            * (silos - 1)
-            / silos: "That is what a ring all-reduce sends. To a cloud each silo sends a whole update.",
-        }.items():
-            if isclose(given, mistake, rel_tol=1e-9):
-                raise Wrong(explanation)
-        if not isclose(given, right, rel_tol=1e-9):
-            raise Wrong(
-                f"{silos} silos, {weights:,} weights, {averages} averages: {right:,} bytes; yours is {given:,.6g}."
-            )
-    return "It does not depend on how many members a silo has: that is why a hybrid saves bytes on the slow link."
-
-
-q3 = Exercise(
-    "Over the slow link", _check_across,
-    hints=["A weight takes four bytes. In each average every silo sends all weights once, and gets all weights once.", "`2 * 4 * silos * ...`"],
-    solution="    return 2 * 4 * silos * weights * averages",
 )  # fmt: skip
 
 
