@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from course_lib.study.choosing import GRID, Recommendation, Row, Situation, recommend
+from course_lib.study.choosing import GRID, Recommendation, Row, Situation, nearest, recommend
 
 # What introductions say decides, and which answers that is.
 DECIDES = {
@@ -45,23 +45,28 @@ def everywhere() -> Iterator[Situation]:
         yield Situation(**dict(zip(GRID, answers, strict=True)))
 
 
-def decided_by(table: Sequence[Row], within: Sequence[Situation]) -> dict[str, float]:
-    """Return for each group of DECIDES the share of the situations in which other answers to it alone change the recommended way."""
-    known: dict[Situation, str] = {}
+def decided_by(table: Sequence[Row], within: Sequence[Situation], *, kept: bool = True) -> dict[str, float]:
+    """Return for each group of DECIDES the share of the situations in which other answers to it alone change the recommended family.
 
-    def way(situation: Situation) -> str:
-        if situation not in known:
-            known[situation] = _way(recommend(situation, table))
-        return known[situation]
+    A family is DML, FL, a hybrid, leaderless or alone. `kept`: the measured task stays the one that is nearest to the situation, whatever is
+    answered. Otherwise another size or skew may be nearer to another task, which differs from the first in more than that.
+    """
+    known: dict[tuple[str, Situation], str] = {}
 
-    found = {}
-    for group, names in DECIDES.items():
-        turned = [
-            any(way(replace(one, **{name: answer})) != way(one) for name in names for answer in GRID[name])
-            for one in within
-        ]
-        found[group] = sum(turned) / len(turned)
-    return found
+    def family(situation: Situation, rows: Sequence[Row], task: str) -> str:
+        if (task, situation) not in known:
+            known[task, situation] = recommend(situation, rows).family
+        return known[task, situation]
+
+    found = dict.fromkeys(DECIDES, 0)
+    for one in within:
+        rows = nearest(one, table) if kept else table
+        task = rows[0].task if kept else ""
+        now = family(one, rows, task)
+        for group, names in DECIDES.items():
+            others = (replace(one, **{name: answer}) for name in names for answer in GRID[name])
+            found[group] += any(family(other, rows, task) != now for other in others)
+    return {group: count / len(within) for group, count in found.items()}
 
 
 def _way(found: Recommendation) -> str:

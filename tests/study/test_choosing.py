@@ -130,6 +130,25 @@ def test_what_would_change_its_mind_is_so_and_the_smallest_step_comes_first() ->
                 assert chosen(replace(here, **{name: answer}), TABLE) == "FL"
 
 
+def test_what_decides_is_counted_by_family_and_with_the_measured_task_kept() -> None:
+    here = [Situation(records="may move"), Situation()]
+    # Records may not move: hybrid, FL. A sensor with little memory trains nothing, but still sends its records. Skew forbids nothing.
+    nothing = dict.fromkeys(turning.DECIDES, 0.0)
+    assert turning.decided_by(TABLE, here) == nothing | {"privacy": 1.0}
+    slow = [Situation(network="phones", weights=20_000)]  # in four seconds only those alone are done
+    assert turning.decided_by(TABLE, slow)["network"] == 1.0
+    sensor = [replace(one, hardware="sensor") for one in here]
+    assert turning.decided_by(TABLE, sensor)["scale"] == 0.5  # a million weights: nothing is left where records stay
+    # Another way of the same family is no other choice between the two.
+    same = [row("FL", 88), row("FL, secure sum", 88, 3e6, receives="sums")]
+    assert turning.changes(here[1], same)[0].to == "FL, secure sum"
+    assert turning.decided_by(same, [replace(here[1], hours=24.0)])["hardware"] == 0.0
+    skewed = [replace(one, task="skewed", skew=0.6, way=one.way, scores=tuple(30.0 + noise for noise in NOISE)) if one.way == "FL"
+              else replace(one, task="skewed", skew=0.6) for one in TABLE]  # fmt: skip
+    assert turning.decided_by([*TABLE, *skewed], here[1:])["skew"] == 0.0
+    assert turning.decided_by([*TABLE, *skewed], here[1:], kept=False)["skew"] == 1.0
+
+
 def test_messages_grow_with_the_model_and_moved_records_with_their_number() -> None:
     dml, fl = TABLE[0], TABLE[1]
     one, ten = Situation(network="phones"), Situation(network="phones", weights=100_000)

@@ -1,7 +1,7 @@
 """Lesson 17, "Choosing": what a thief gets, when moving records is cheaper, a defence against one's own table; and the quiz."""
 
 from collections.abc import Callable, Sequence
-from math import isclose
+from math import ceil, floor, isclose
 from typing import Any
 
 from course_lib.classroom.answers import function, number
@@ -59,10 +59,12 @@ def _check_break_even(break_even: Callable[[int, int, int], Any]) -> str:
             right
             / 4: "You gave four bytes to the weights alone: a number of a record takes four as well, so bytes cancel out.",
             4 * right: "You gave four bytes to the records alone: a weight takes four as well, so bytes cancel out.",
+            float(ceil(right)): "Do not round: half a round is half a round here.",
+            float(floor(right)): "Do not round: half a round is half a round here.",
             1 / right: "Upside down: the bytes of the records over those of a round.",
             records / (2 * weights): "A record has several numbers: the records are records x numbers.",
         }.items():
-            if isclose(given, mistake, rel_tol=1e-6):
+            if isclose(given, mistake, rel_tol=1e-6) and not isclose(mistake, right, rel_tol=1e-6):
                 raise Wrong(explanation)
         if not isclose(given, right, rel_tol=1e-6):
             raise Wrong(

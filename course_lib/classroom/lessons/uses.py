@@ -15,6 +15,9 @@ STORIES: dict[str, dict[str, Any]] = {
     "keyboard": {"records": "stay", "threat": "curious receivers", "network": "phones", "hardware": "phone"},
     "recommendations": {"records": "may move", "threat": "nobody", "network": "phones", "hardware": "phone"},
 }
+# Those that introductions name as private.
+PRIVATE = ("payment fraud", "diagnosis", "heart disease", "keyboard", "recommendations")
+_SIGNS = 8  # kinds of road signs: a guess is right once in so many
 WAYS = ("DML", "hybrid", "FL", "FL, secure sum", "FL, fine-tuned", "gossip", "FL, epsilon 3", "alone")
 _SEES = {"all": "everybody's records", "group": "its group's records"}
 _RECEIVES = {"models": "single models", "sums": "sums of models", "nothing": "nothing"}
@@ -81,6 +84,44 @@ class Uses:
             for place, got in found.items()
         }  # fmt: skip
 
+    def breaches(self) -> dict[str, Finding]:
+        """Return what one break-in gets, as statement 6 has it: all of a central store, and less than half where the records stay."""
+        store = self.about["payment fraud"]["breach"]["central store"]["records"] / self.about["payment fraud"]["train"]
+        found = {
+            "payment fraud: share of the payments in the central store": learning.exact(
+                round(100 * store, 1), store == 1, "%"
+            )
+        }
+        for name in STORIES:
+            share = 100 * max(self.about[name]["sizes"]) / self.about[name]["train"]
+            found[f"{name}: the worst single owner under FL has less than half"] = learning.exact(
+                round(share, 1), share < 50, "%"
+            )
+        return found
+
+    def suited(self) -> dict[str, Finding]:
+        """Return whether FL gains on each alone where data is private, and DML on FL where it may move: statement 21."""
+        gains = {f"{name}: FL better than each alone": self.compared(name, "FL", "alone", "better") for name in PRIVATE}
+        moved = {
+            f"{name}: DML better than FL, where records may move": self.compared(name, "DML", "FL", "better")
+            for name in PRIVATE
+        }
+        return gains | moved
+
+    def deep(self) -> dict[str, Finding]:
+        """Return how a convolutional network on road signs fares under FL: statement 25."""
+        fl = self.scores("driving", "FL")
+        shallow = self.scores("driving, shallow model", "FL")
+        return {
+            "LeNet on road signs learns under FL: better than chance": learning.compare(
+                fl, [1 / _SIGNS] * len(fl), "better", margin=learning.MARGIN
+            ),
+            "LeNet on road signs: FL no worse than DML": self.compared("driving", "FL", "DML", "no worse"),
+            "under FL: LeNet better than one hidden layer": learning.compare(
+                fl, shallow, "better", margin=learning.MARGIN
+            ),
+        }
+
 
 class Small:
     """The study of small models, `classroom.stored("edge")`."""
@@ -107,6 +148,16 @@ class Small:
         return learning.compare_ratio(
             self.rows[task, "32 bits"][measure], self.rows[task, form][measure], "better", over="blocks"
         )
+
+    def trials(self) -> dict[str, Finding]:
+        """Return what smaller forms keep and gain, task by task: statement 23."""
+        found = {}
+        for task in self.tasks:
+            found[f"{task}: 8 bits, accuracy"] = self.lost(task, "8 bits")
+            found[f"{task}: 8 bits, one answer faster"] = self.faster(task, "8 bits")
+            found[f"{task}: 8 bits, 32 answers faster"] = self.faster(task, "8 bits", "microseconds, 32")
+            found[f"{task}: a fifth of the weights, accuracy"] = self.lost(task, "a fifth left")
+        return found
 
     def table(self, task: str) -> dict[str, dict[str, Any]]:
         """Return a task as `classroom.table` takes it."""
