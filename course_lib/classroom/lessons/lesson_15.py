@@ -65,7 +65,12 @@ q1 = Exercise(
 
 def _check_affordable(affordable: Callable[[float, float, float], Any]) -> str:
     affordable = function(affordable)
-    for budget, once, each, right in ((1000.0, 100.0, 40.0, 22), (1000.0, 0.0, 40.0, 25), (1000.0, 200.0, 40.0, 20)):
+    for budget, once, each, right in (
+        (1000.0, 100.0, 40.0, 22),
+        (1000.0, 90.0, 40.0, 22),
+        (1000.0, 0.0, 40.0, 25),
+        (1000.0, 200.0, 40.0, 20),
+    ):
         given = number(affordable(budget, once, each))
         for mistake, explanation in {
             budget / each: "You forgot what has to be paid once, before the first round: moving the raw data.",

@@ -132,11 +132,15 @@ def _scores(
     axes.minorticks_off()
     _plain(axes)
     own = rows[REFERENCE].interval(budget)
-    axes.set_title(f"{TASKS[data].title}\nDDP: {measure} {own:.1%}", fontsize=9)
+    start = ", before any step" if REFERENCE in table.idle(data, budget) else ""
+    axes.set_title(f"{TASKS[data].title}\nDDP{start}: {measure} {own:.1%}", fontsize=9)
     axes.set_xlabel("points more or less than DDP", fontsize=8)
     axes.annotate(f"{measure} (%)", (1.0, 1.05), xycoords=("axes fraction", "data"), xytext=(30, 0), textcoords="offset points",
                   ha="right", va="center", fontsize=7, color="0.15", annotation_clip=False)  # fmt: skip
-    return _told(data, measure, rows, findings, budget, brief)
+    said = _told(data, measure, rows, findings, budget, brief)
+    if start:
+        said += f" Moving the data takes all that there is: without a step are {'; '.join(rows[stop].title for stop in rows if stop in table.idle(data, budget))}."
+    return said
 
 
 def _number(row: Row, budget: str) -> str:

@@ -98,6 +98,20 @@ class Table:
             raise ValueError(f"no stop {stop!r} for {data!r}; there are: {', '.join(found)}")
         return found[stop]
 
+    def idle(self, data: str, budget: str) -> frozenset[str]:
+        """Return the stops of distributed training that a budget does not pay for a single step: moving the data takes it all.
+
+        They end at the untrained model, so at the same score on every seed, which differs from seed to seed as the first weights do. (Models
+        that name the most frequent class whatever they see agree, too, but on nearly one score for all seeds.)
+        """
+        by_scores: dict[tuple[float, ...], list[str]] = {}
+        for stop, row in self.of(data).items():
+            if row.family == "central":
+                by_scores.setdefault(tuple(row.scores(budget).values()), []).append(stop)
+        return frozenset(
+            stop for own, same in by_scores.items() if len(same) > 1 and len(set(own)) > len(own) / 2 for stop in same
+        )
+
     def compare(
         self, data: str, stop: str, against: str = REFERENCE, claim: Claim = "equal", budget: str = GRADIENTS
     ) -> Finding:
