@@ -1,6 +1,7 @@
 """The form of lesson 17: somebody answers nine questions, and a measured table answers which way to train, why, and what would change that."""
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from course_lib.classroom.explorers import Control
@@ -20,6 +21,7 @@ _WORDS: dict[str, dict[str, Any]] = {
     "weights": {"1,000 weights": 1_000, "20,000 weights": 20_000, "a million weights": 1_000_000},
 }
 _REASON = 46  # characters of a reason that fit beside the chart; the summary has all of it
+_LINE, _LINES = 104, 3  # characters and lines below the chart; always as many, for the axes to stay put
 
 
 def form(table: "Sequence[Row]") -> tuple[Callable[..., Picture], dict[str, Control]]:
@@ -52,7 +54,7 @@ def drawn(found: "Recommendation", table: "Sequence[Row]") -> Picture:
 
     tasks = [row.task for row in table]
     room = max(map(tasks.count, tasks))  # the same for every task, for the axes to stay put
-    made, axes = figure("", "score (%)", size=(8.2, 1.4 + 0.33 * room))
+    made, axes = figure(size=(8.2, 1.9 + 0.33 * room))
     for place, one in enumerate(found.considered):
         chosen, over = found.row == one.row, interval(one.row.scores, within=(0, 100))
         colour = COLOURS[2] if chosen else "0.7" if one.out else COLOURS[0]
@@ -62,9 +64,11 @@ def drawn(found: "Recommendation", table: "Sequence[Row]") -> Picture:
     axes.set(xlim=(0, 100), ylim=(room - 0.4, -0.6))
     axes.set_yticks(range(len(found.considered)), [one.row.way for one in found.considered])
     axes.set_title(f"{headline(found)}. Nearest measured task: {found.task}", loc="left", fontsize=10)
-    return Picture(
-        made, "\n".join([_asked(found.situation), headline(found) + ".", *found.reasons(), minds(found, table)])
-    )
+    turns = minds(found, table)
+    lines = wrap(turns, _LINE, max_lines=_LINES, placeholder=" …")
+    axes.set_xlabel("score (%)")
+    made.supxlabel("\n".join(lines + [""] * (_LINES - len(lines))), x=0.01, ha="left", fontsize=9, color="black")
+    return Picture(made, "\n".join([_asked(found.situation), headline(found) + ".", *found.reasons(), turns]))
 
 
 def headline(found: "Recommendation") -> str:

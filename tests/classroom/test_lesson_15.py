@@ -133,7 +133,7 @@ def test_the_figure_says_in_words_how_every_stop_compares() -> None:
         for which in (SAME_AS, WORSE, BETTER_THAN, OPEN):
             count = sum(own == which for own in found.values())
             assert (f"{which[0].upper()}{which[1:]} ({count})" in drawn.summary) or not count
-    assert drawn.figure.get_size_inches()[0] == pytest.approx(12.8)
+    assert drawn.figure.get_size_inches()[0] < 11  # wider, and a laptop's notebook would shrink its words
 
 
 @pytest.mark.slow
@@ -225,6 +225,11 @@ def test_the_verdicts_judge_each_stop_on_each_data_set() -> None:
     times = trials.bandwidth(TABLE, ["fedavg_1", "eight_bits"])
     assert times["payments, updates in 8 bits"].outcome == "holds" and len(times) == 6
     assert {one.outcome for name, one in trials.deep(TABLE).items() if "learns" in name} == {"holds"}
+
+
+def test_every_stop_computes_the_gradients_that_the_table_of_prices_names() -> None:
+    for row in TABLE.of("images").values():
+        assert row.broke or row.mean("examples") == pytest.approx(80_000, rel=0.001)
 
 
 def test_what_the_prose_says_of_talking_is_so() -> None:

@@ -136,8 +136,10 @@ def agreement(graph: Graph, rounds: int = 40) -> Picture:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper right")
     gap = 1 - left
-    axes.set_title(f"spectral gap {gap:.3f}", fontsize=11)
-    return Picture(made, _describe(graph, gap, mixing.rounds_to(mixed), errors, rounds))
+    needed = mixing.rounds_to(mixed)
+    soon = f"{needed:.0f} rounds to a hundredth, at worst" if isfinite(needed) else "in parts: they never agree"
+    axes.set_title(f"spectral gap {gap:.3f}: {soon}", fontsize=11)
+    return Picture(made, _describe(graph, gap, needed, errors, rounds))
 
 
 def _draw(axes: "Axes", graph: Graph) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SAME_AS, WORSE, BETTER_THAN, OPEN = "as good as DDP, within a point", "worse than DDP", "better than DDP", "cannot tell"
 _LOOKS = {SAME_AS: (COLOURS[0], "o"), WORSE: (COLOURS[3], "v"), BETTER_THAN: (COLOURS[2], "^"), OPEN: ("0.55", "s")}
 _TICKS = (-80, -40, -20, -10, -5, -2, -1, 1, 2, 5, 10, 20, 40, 80)
+# Where panels stand side by side there is room for a few words and ticks.
+_FEW_TICKS = (-80, -20, -5, -1, 1, 5, 20, 80)
+_SHORT = {"images": "digits", "tabular": "payments, 1% fraud", "text": "keyboard"}
 _LOWEST, _HIGHEST, _LITTLE = -95.0, 95.0, 9.0  # points: at equal gradients nobody is far ahead
 _BYTES, _SECONDS = (5e3, 2e9), (5e-4, 2e5)
 
@@ -38,7 +41,7 @@ def dial(
     stops = _stops(table)
     places = _places(stops)
     made = Figure(
-        figsize=(12.8 if len(data) > 1 else 10.4, 1.75 + 0.245 * max(places.values())), dpi=100, layout="constrained"
+        figsize=(10.6 if len(data) > 1 else 10.4, 1.75 + 0.245 * max(places.values())), dpi=100, layout="constrained"
     )
     wide = 1.25 if len(data) > 1 else 2.2
     panels = made.subplots(1, len(data) + 2, sharey=True, width_ratios=[wide] * len(data) + [0.6, 0.6], squeeze=False)[
@@ -127,14 +130,14 @@ def _scores(
             axes.plot(0, places[stop], "D", color="black", markersize=6, zorder=3)
     axes.set_xscale("symlog", linthresh=2, linscale=0.9)
     axes.set_xlim(_LOWEST, highest)
-    ticks = [tick for tick in _TICKS if tick < highest]
-    axes.set_xticks(ticks, [f"{tick:+d}" for tick in ticks], fontsize=7, rotation=60)
+    ticks = [tick for tick in (_FEW_TICKS if brief else _TICKS) if tick < highest]
+    axes.set_xticks(ticks, [f"{tick:+d}" for tick in ticks], fontsize=7.5, rotation=60)
     axes.minorticks_off()
     _plain(axes)
     own = rows[REFERENCE].interval(budget)
     start = ", before any step" if REFERENCE in table.idle(data, budget) else ""
-    axes.set_title(f"{TASKS[data].title}\nDDP{start}: {measure} {own:.1%}", fontsize=9)
-    axes.set_xlabel("points more or less than DDP", fontsize=8)
+    axes.set_title(f"{_SHORT[data] if brief else TASKS[data].title}\nDDP{start}: {measure} {own:.1%}", fontsize=9)
+    axes.set_xlabel("points over DDP" if brief else "points more or less than DDP", fontsize=8)
     axes.annotate(f"{measure} (%)", (1.0, 1.05), xycoords=("axes fraction", "data"), xytext=(30, 0), textcoords="offset points",
                   ha="right", va="center", fontsize=7, color="0.15", annotation_clip=False)  # fmt: skip
     said = _told(data, measure, rows, findings, budget, brief)
