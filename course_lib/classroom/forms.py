@@ -77,11 +77,11 @@ class Form:
 
         self.sheet = sheet
         self.keep: Any = lambda text, html: None
-        wide = widgets.Layout(width="44em", max_width=knobs.WHOLE)
+        wide = widgets.Layout(width="50em", max_width=knobs.WHOLE)
         self.menus = {
             name: widgets.Dropdown(
                 options=[_UNSET, *sheet.choices], value=sheet.guessed.get(name, _UNSET), description=text, layout=wide,
-                style={"description_width": "26em"},
+                style={"description_width": "32em"},
             )
             for name, text in sheet.lines.items()
         }  # fmt: skip

@@ -183,10 +183,13 @@ def test_the_computed_findings_name_what_the_table_holds() -> None:
     assert lost is not None and f"{lost.mean:+.1f} points" in next(
         said for head, said in found.items() if "attack" in head
     )
-    open_ones = [
-        TABLE.row("images", stop).title for stop, own in TABLE.differences("images").items() if kind(own) == OPEN
-    ]
-    assert all(title in found["What nobody can tell"] for title in open_ones)
+    for name, title in turning.NAMES.items():
+        kinds = [kind(own) for own in TABLE.differences(name).values()]
+        assert f"{title}: {kinds.count(OPEN)} of {len(kinds)} stops" in found["What nobody can tell"]
+    ahead = found["For as many gradients, without a pool of all data"]
+    assert "Better than DDP: nowhere shown." in ahead and "digits: hybrid" in ahead
+    behind = TABLE.differences("images")["fedavg_01"].shown
+    assert behind is not None and f"{TABLE.row('images', 'fedavg_01').title} ({behind.mean:+.1f} points)" in ahead
     assert all(said.strip() for said in found.values())
 
 

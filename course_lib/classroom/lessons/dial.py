@@ -18,18 +18,18 @@ _MUCH = 10.0  # points
 
 # The stops that are guessed at, each against the stop of which it changes one answer.
 GUESSED = {
-    "ddp": "20 workers share each step: batches of 200, not 10 (against one machine)",
+    "ddp": "20 workers share a step, so batches of 200 (against one machine)",
     "local_sgd": "they talk once a pass, not every step (against DDP)",
     "fedavg_iid": "FedAvg: the data stays, clients are alike (against DDP)",
-    "fedavg_1": "FedAvg: clients are uneven, Dirichlet 1 (against alike)",
+    "fedavg_1": "FedAvg: clients are uneven, Dirichlet 1 (against clients alike)",
     "fedavg_01": "FedAvg: clients are lopsided, Dirichlet 0.1 (against Dirichlet 1)",
-    "partial": "half are asked, a fifth drop out (against FedAvg at Dirichlet 1)",
-    "eight_bits": "updates in 8 bits (against FedAvg at Dirichlet 1)",
-    "secure": "updates are masked (against FedAvg at Dirichlet 1)",
-    "example_8": "noise hides each image, epsilon 8 (against the same steps without)",
-    "user_8": "noise hides each of 20 clients, epsilon 8 (against FedAvg at Dirichlet 1)",
-    "attacked": "4 of 20 send poison, undefended (against FedAvg at Dirichlet 1)",
-    "hybrid": "4 silos, DDP inside, FedAvg across (against FedAvg at Dirichlet 1)",
+    "partial": "half are asked, a fifth drop out (against uneven FedAvg)",
+    "eight_bits": "updates in 8 bits (against uneven FedAvg)",
+    "secure": "updates are masked (against uneven FedAvg)",
+    "example_8": "noise hides each image, epsilon 8 (against the same steps)",
+    "user_8": "noise hides each of 20 clients, epsilon 8 (against uneven FedAvg)",
+    "attacked": "4 of 20 send poison, undefended (against uneven FedAvg)",
+    "hybrid": "4 silos, DDP inside, FedAvg across (against uneven FedAvg)",
 }
 _AGAINST = {"fedavg_iid": "ddp"}
 
@@ -99,15 +99,11 @@ def findings(table: Table) -> dict[str, str]:
     return {
         "FedAvg on uneven clients against three ways of DML, for as few bytes": rivals(table, "bytes"),
         "The same for as little time between phones": rivals(table, "phones"),
-        "Without a pool of all data and better than DDP, for as many gradients": _by_kind(
-            table, BETTER_THAN, "nowhere shown"
-        ),
-        "As good": _by_kind(table, SAME_AS, "nowhere shown"),
-        "Behind": _by_kind(table, WORSE, "nowhere shown"),
+        "For as many gradients, without a pool of all data": _equal_gradients(table),
         "Half of the clients, and drop-outs": _links(table),
         "What privacy costs": _privacy(table),
         "What an attack costs, and what is left of it behind a defence": _attack(table),
-        "What nobody can tell": _by_kind(table, OPEN, "nothing", stops=None),
+        "What nobody can tell": _open(table),
     }
 
 
@@ -125,20 +121,31 @@ def rivals(table: Table, budget: str) -> str:
         each = [f"{title} {points(one)}" for title, one in own.items() if one is not None]
         idle = [title for title, one in own.items() if one is None]
         each += [f"{', '.join(idle)}: it has not taken a step"] if idle else []
-        parts.append(f"over {words}: {', '.join(each)}")
-    return f"{'; '.join(parts)}."
+        parts.append(f"Over {words}: {', '.join(each)}.")
+    return " ".join(parts)
 
 
-def _by_kind(table: Table, which: str, none: str, stops: tuple[str, ...] | None = _FEDERATED) -> str:
+def _equal_gradients(table: Table) -> str:
+    said = []
+    for which, words in ((BETTER_THAN, "Better than DDP"), (SAME_AS, "As good"), (WORSE, "Worse")):
+        parts = []
+        for name, title in NAMES.items():
+            own = [
+                table.row(name, stop).title + (f" ({points(found)})" if which == WORSE else "")
+                for stop, found in table.differences(name).items() if stop in _FEDERATED and kind(found) == which
+            ]  # fmt: skip
+            parts += [f"{title}: {'; '.join(own)}"] if own else []
+        said.append(f"{words}: {'. '.join(parts) or 'nowhere shown'}.")
+    return " ".join(said)
+
+
+def _open(table: Table) -> str:
+    """Return how many stops cannot be told from DDP: the figure shows which."""
     parts = []
-    for name, words in NAMES.items():
-        rows = table.of(name)
-        own = [
-            f"{rows[stop].title} ({points(found)})" if which == WORSE else rows[stop].title
-            for stop, found in table.differences(name).items() if (stops is None or stop in stops) and kind(found) == which
-        ]  # fmt: skip
-        parts.append(f"{words}: {'; '.join(own) or none}")
-    return ". ".join(parts) + "."
+    for name, title in NAMES.items():
+        kinds = [kind(found) for found in table.differences(name).values()]
+        parts.append(f"{title}: {kinds.count(OPEN)} of {len(kinds)} stops")
+    return f"Whether a stop is as good as DDP, worse or better: {', '.join(parts)}. They are the grey squares of the figure."
 
 
 def _lost(table: Table, name: str, stop: str, against: str) -> str:

@@ -74,7 +74,7 @@ class Stored:
         gains = self.gains()
         return {
             name: {
-                "data together (%)": f"{together:g}", "an update stands for": clients, "MB by the cloud": self.megabytes("skewed", name, "across"),
+                "data together (%)": float(together), "an update stands for": clients, "MB by the cloud": self.megabytes("skewed", name, "across"),
                 "IID (%)": self.points("IID", name), "skewed (%)": self.points("skewed", name),
                 "over FedAvg (points)": gains.get(f"{name}: better than FedAvg"),
             }
