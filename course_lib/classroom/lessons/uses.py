@@ -66,7 +66,7 @@ class Uses:
                 f"worst {self.about[case]['owner']} (%)": [100 * value for value in self.scores(case, way, "worst")],
                 "kB over a link": round((rows[way].upload + rows[way].download) / 1e3),
                 "others get": _SEES.get(rows[way].sees) or (
-                    f"noisy models, epsilon {rows[way].epsilon:.1f}" if rows[way].epsilon else _RECEIVES[rows[way].receives]
+                    f"noisy models, epsilon {rows[way].epsilon:.1f} a record" if rows[way].epsilon else _RECEIVES[rows[way].receives]
                 ),
             }
             for way in WAYS if way in rows
