@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     import ipywidgets
 
 _UNSET = "choose ..."
+# ipywidgets would cut a long line short. Here it goes on in the next row, and where the page is narrow the menu stands below it.
+_LINE = "course-guess"
+# What ipywidgets says of these is more specific than a class, hence !important.
+_LOOK = (
+    f"<style>.{_LINE} {{flex-wrap: wrap; align-items: center; height: auto !important}} .{_LINE} > label {{max-width: 100%; height: auto "
+    "!important; white-space: normal !important; line-height: 1.4 !important; text-align: left !important} "
+    f".{_LINE} > select {{flex: 1 1 14em; min-width: 0; min-height: 2em; margin: 2px 0}}</style>"
+)
 
 
 @dataclass
@@ -85,12 +93,14 @@ class Form:
             )
             for name, text in sheet.lines.items()
         }  # fmt: skip
+        for menu in self.menus.values():
+            menu.add_class(_LINE)
         self.button = widgets.Button(description="Lock in my guesses", button_style="primary")
         self.again = widgets.Button(description="Guess again")
         self.answer = widgets.HTML()
         self.button.on_click(self._lock)
         self.again.on_click(self._unlock)
-        question = widgets.HTML(f"<b>{cards.markup(sheet.question)}</b>")
+        question = widgets.HTML(f"{_LOOK}<b>{cards.markup(sheet.question)}</b>")
         self.panel: ipywidgets.VBox = widgets.VBox(
             [question, *self.menus.values(), self.button, self.answer, self.again]
         )

@@ -12,6 +12,14 @@ _GUESSES = """
 classroom.predict("winner", "Who wins?", choices=["DML", "FL"])
 classroom.predict("size", "How large is it?", slider=(0, 10, 0.5, "MB"))
 """
+_SHEET = """
+from course_lib.classroom.forms import predict_all
+
+predict_all("turns", "What does each turn do?", {
+    "mean": "a line so long that no laptop shows it in one row: the mean of all updates, each by its images (against the plain mean)",
+    "half": "half are asked",
+}, ["within a point", "more than a point worse"])
+"""
 _EXPLORER = """
 def height(level=3, dashed=False, colour="blue"):
     made, axes = plots.figure(f"Level {level}")
@@ -65,7 +73,7 @@ def write(folder: Path, name: str = "99_short.ipynb") -> str:
         )
     ]
     cells += [
-        nbformat.v4.new_code_cell(code.strip()) for code in (_IMPORTS, _GUESSES, _EXPLORER, _QUIZ, _READ)
+        nbformat.v4.new_code_cell(code.strip()) for code in (_IMPORTS, _GUESSES, _SHEET, _EXPLORER, _QUIZ, _READ)
     ]  # fmt: skip
     cells[1].metadata["jupyter"] = {"source_hidden": True}  # as the first cell of every lesson is
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}

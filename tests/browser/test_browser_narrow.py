@@ -67,6 +67,17 @@ def test_nothing_overflows_the_narrow_page(notebook: Notebook) -> None:
         notebook.picture(f"narrow_{name}", of=cell)
 
 
+def test_a_line_to_guess_on_is_there_to_its_last_word_and_its_menu_has_it_as_name(notebook: Notebook) -> None:
+    sheet = notebook.cell("predict_all(")
+    cut = """label => label.scrollWidth > label.clientWidth + 1 || label.scrollHeight > label.clientHeight + 1"""
+    lines = sheet.locator(".widget-dropdown > label").all()
+    assert len(lines) == 2 and not any(line.evaluate(cut) for line in lines)
+    sheet.get_by_role("combobox", name="(against the plain mean)").select_option("within a point")
+    sheet.get_by_role("button", name="Lock in my guesses").click()
+    expect(sheet.get_by_text("Locked in: 1 of 2")).to_be_visible()
+    notebook.picture("narrow_sheet", of=sheet)
+
+
 def test_a_table_that_is_wider_than_the_page_scrolls_by_keyboard(notebook: Notebook) -> None:
     box = notebook.panel.get_by_role("group", name="A wide table")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth"), "this table is too narrow to test"
