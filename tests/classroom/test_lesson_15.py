@@ -15,6 +15,7 @@ from course_lib.classroom.lessons.lesson_15 import q1, q2, q3
 from course_lib.classroom.plots.dials import BETTER_THAN, OPEN, SAME_AS, WORSE, dial, kind
 from course_lib.learning import CANNOT_TELL
 from course_lib.study.dial import STOPS, read
+from course_lib.study.dial.clock import PROFILES
 from tests.classroom.explored import explored
 
 STUDY = json.loads(
@@ -243,6 +244,8 @@ def test_what_the_prose_says_of_talking_is_so() -> None:
     assert TABLE.compare("images", "fedavg_1", "ddp", "better", "bytes").outcome == "holds"
     hybrid = TABLE.row("images", "hybrid")
     assert (hybrid.mean("bytes_across") or 1) < 0.02 * (hybrid.mean("bytes_per_participant") or 0)
+    phones = PROFILES["phones"]
+    assert phones.around(20, 0.0) == pytest.approx(38 * phones.latency)
     for name in turning.NAMES:  # the same method, whoever owns the data
         assert TABLE.compare(name, "fedavg_iid", "local_sgd").outcome != "does not hold here"
 
