@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 # Called with a vector of each hosted worker `(k,)`, all of one length; returns the mean of everybody's.
@@ -11,7 +12,8 @@ MeanOf = Callable[[Mapping[int, Tensor]], Tensor]
 class Compression:
     """Packs a vector of `values` numbers into bytes, and unpacks them again; a real one is a frozen dataclass of settings.
 
-    A vector with NaN or infinity is unpacked as one, so that whoever receives it can leave it out.
+    A vector with NaN or infinity is unpacked as one, so that whoever receives it can leave it out. What is no vector of float32 is
+    refused with ValueError: its bytes would be taken for other numbers.
     """
 
     def fitted(self, module: nn.Module) -> "Compression":
@@ -30,7 +32,7 @@ class Compression:
         raise NotImplementedError
 
     def unpack(self, packed: Tensor, values: int) -> Tensor:
-        """Return the vector `(values,)` that the bytes stand for."""
+        """Return the vector `(values,)` that the bytes stand for. Raises ValueError where these are not as many as `size` says."""
         raise NotImplementedError
 
 
@@ -48,5 +50,30 @@ class AddsUp(Compression):
 
 
 def with_residual(vector: Tensor, memory: Tensor | None) -> Tensor:
-    """Return `vector` plus what is still to be sent of those before it."""
+    """Return `vector` plus what is still to be sent of those before it. Raises ValueError for what cannot be packed."""
+    checked(vector)
+    if memory is not None and len(memory) < len(vector):
+        raise ValueError(
+            f"a memory of {len(memory)} numbers is not that of a vector of {len(vector)}: hand in what packing the vector before returned"
+        )
     return vector if memory is None else vector + memory[: len(vector)]
+
+
+def checked(vector: Tensor, least: int = 1) -> Tensor:
+    """Return a vector that can be packed. Raises ValueError, with its type and shape, for anything else."""
+    if vector.dim() != 1 or vector.dtype != torch.float32 or len(vector) < least:
+        raise ValueError(
+            f"{str(vector.dtype).removeprefix('torch.')} numbers of shape {tuple(vector.shape)} cannot be packed: pass a vector of "
+            f"float32 with {least} or more, such as tensor.float().reshape(-1)"
+        )
+    return vector
+
+
+def received(packed: Tensor, size: int) -> Tensor:
+    """Return a message of as many bytes as it should have. Raises ValueError, with both numbers, for another."""
+    if packed.dtype != torch.uint8 or packed.shape != (size,):
+        raise ValueError(
+            f"{str(packed.dtype).removeprefix('torch.')} numbers of shape {tuple(packed.shape)} are no message of {size} bytes: was it "
+            "packed in the same way, and is `values` the length of what was packed?"
+        )
+    return packed

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from course_lib.compression.interface import AddsUp, MeanOf, with_residual
+from course_lib.compression.interface import AddsUp, MeanOf, checked, received, with_residual
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -50,7 +50,7 @@ class LowRank(AddsUp):
         return 4 * (self.rank * sum(one.rows + one.columns for one in matrices) + len(rest))
 
     def pack(self, vector: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        _, rest = self._layout(len(vector))
+        _, rest = self._layout(len(checked(vector)))
         vector = self._given(vector, memory)
         lefts = [_orthonormal(left) for left in self._lefts(vector, self._rights(memory, len(vector)))]
         rights = self._times(vector, lefts)
@@ -59,7 +59,7 @@ class LowRank(AddsUp):
 
     def unpack(self, packed: Tensor, values: int) -> Tensor:
         matrices, _ = self._layout(values)
-        numbers = packed.clone().view(torch.float32)
+        numbers = received(packed, self.size(values)).clone().view(torch.float32)
         lefts, numbers = self._cut(numbers, [one.rows for one in matrices])
         rights, numbers = self._cut(numbers, [one.columns for one in matrices])
         return self._product(lefts, rights, numbers, values)

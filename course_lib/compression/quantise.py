@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from course_lib.compression import bits as packing
-from course_lib.compression.interface import Compression, with_residual
+from course_lib.compression.interface import Compression, received, with_residual
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Quantise(Compression):
     bits: int = 8
 
     def __post_init__(self) -> None:
-        if isinstance(self.bits, bool) or self.bits not in (1, 8):
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or self.bits not in (1, 8):
             raise ValueError(f"bits={self.bits!r} must be 8 or 1")
         if self.bits == 1 and self.stochastic and self.feedback:
             raise ValueError(
@@ -45,6 +45,7 @@ class Quantise(Compression):
         return packed, vector - self.unpack(packed, len(vector)) if self.feedback else None
 
     def unpack(self, packed: Tensor, values: int) -> Tensor:
+        packed = received(packed, self.size(values))
         if self.bits == 8:
             return packed[4:].view(torch.int8) * packed[:4].clone().view(torch.float32)
         low, high = packed[:8].clone().view(torch.float32).unbind()

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from course_lib.compression import bits
-from course_lib.compression.interface import Compression
+from course_lib.compression.interface import Compression, checked, received
+from course_lib.settings import real
 
 
 @dataclass(frozen=True)
@@ -22,19 +23,20 @@ class Sign(Compression):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale < float("inf"):
+        if not 0 < real(self.scale, "scale") < float("inf"):
             raise ValueError(f"scale={self.scale} must be above 0 and finite: it is what each sign stands for")
 
     def size(self, values: int) -> int:
         return values // 8 + 1
 
     def pack(self, vector: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        checked(vector, least=0)  # a slice of a short vector may be empty
         up = (vector > 0) | ((vector == 0) & (torch.rand(len(vector)) < 0.5))
         broken = ~vector.isfinite().all().reshape(1)
         return bits.to_bytes(torch.cat([up, broken])), None
 
     def unpack(self, packed: Tensor, values: int) -> Tensor:
-        flags = bits.from_bytes(packed, values + 1)
+        flags = bits.from_bytes(received(packed, self.size(values)), values + 1)
         signs = torch.where(flags[:values], self.scale, -self.scale)
         return torch.full_like(signs, float("nan")) if flags[values] else signs
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from course_lib.compression.interface import AddsUp, Compression, MeanOf, with_residual
+from course_lib.compression.interface import AddsUp, Compression, MeanOf, received, with_residual
+from course_lib.settings import real
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class TopK(Compression):
         return packed, left
 
     def unpack(self, packed: Tensor, values: int) -> Tensor:
-        half = len(packed) // 2
+        half = len(received(packed, self.size(values))) // 2
         places = packed[:half].clone().view(torch.int32).long()
         if ((places < 0) | (places >= values)).any():
             # Whoever sent this did not pack it; the server leaves out what is not a number.
@@ -75,6 +76,7 @@ class RandomK(AddsUp):
         return torch.cat([seed.view(torch.uint8), sent.view(torch.uint8)]), left
 
     def unpack(self, packed: Tensor, values: int) -> Tensor:
+        packed = received(packed, self.size(values))
         places = self.places(values, int(packed[:8].clone().view(torch.int64)))
         return torch.zeros(values).index_copy_(0, places, packed[8:].clone().view(torch.float32))
 
@@ -104,7 +106,7 @@ class RandomK(AddsUp):
 
 
 def _check_share(share: float) -> None:
-    if not 0 < share <= 1:
+    if not 0 < real(share, "share") <= 1:
         raise ValueError(f"share={share} must be above 0 and at most 1: 0.01 sends one number in a hundred")
 
 

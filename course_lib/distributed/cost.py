@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from course_lib.settings import real
+
 if TYPE_CHECKING:
     from course_lib.rounds.run import Run
 
@@ -52,7 +54,7 @@ class Prices:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 <= value < float("inf"):
+            if not 0 <= real(value, name) < float("inf"):
                 raise ValueError(f"{name}={value} must be a finite number of at least 0: 0 is free")
 
 
@@ -79,8 +81,10 @@ class Bill:
     def per_point(self, accuracy: float, without: float = 0.0) -> float:
         """Return the price of one point of accuracy (0 to 1) above what costs nothing, such as guessing.
 
-        Raises ValueError where the run is no better than that.
+        Raises ValueError where the run is no better than that, and for an accuracy in per cent.
         """
+        if accuracy > 1:
+            raise ValueError(f"accuracy={accuracy} is above 1: pass a share, such as 0.9 for 90%")
         if not accuracy > without:
             raise ValueError(f"accuracy={accuracy} is not above {without}, which costs nothing: no point was bought")
         return self.total / (100 * (accuracy - without))
@@ -92,7 +96,8 @@ class Usage:
 
     `central`: whether one owner holds the data. `machines` are rented for `seconds` each, and compute `busy` seconds together (in
     federated learning it is the clients' devices that do). Bytes `inward` came over the internet, `others` went out over it, or
-    between rented machines. `joules`: what processors used, where it was measured.
+    between rented machines. `joules`: what processors used, where it was measured. Raises ValueError for a figure that is not a finite
+    number of at least 0.
     """
 
     central: bool
@@ -102,6 +107,12 @@ class Usage:
     inward: float
     others: float
     joules: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("machines", "seconds", "busy", "inward", "others", "joules"):
+            value = getattr(self, name)
+            if not (name == "joules" and value is None) and not 0 <= real(value, name) < float("inf"):
+                raise ValueError(f"{name}={value} must be a finite number of at least 0")
 
     def bill(self, prices: Prices | None = None) -> Bill:
         """Return what it costs."""

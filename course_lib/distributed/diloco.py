@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from course_lib.federated.strategy import State, Strategy
+from course_lib.settings import real
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class DiLoCo(Strategy):
     nesterov: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.outer_rate < float("inf"):
+        if not 0 < real(self.outer_rate, "outer_rate") < float("inf"):
             raise ValueError(f"outer_rate={self.outer_rate} must be above 0 and finite: 1 takes the mean as it is")
-        if not 0 <= self.momentum < 1:
+        if not 0 <= real(self.momentum, "momentum") < 1:
             raise ValueError(f"momentum={self.momentum} must be at least 0 and below 1, for example 0.9")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov=True looks ahead by its momentum, which is 0: pass nesterov=False with it")

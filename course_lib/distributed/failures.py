@@ -1,11 +1,13 @@
 """How often to save: what saving costs, against what is lost when a machine fails in between."""
 
-from math import expm1, sqrt
+from math import expm1, inf, sqrt
+
+from course_lib.settings import real
 
 
 def _check(**given: float) -> None:
     for name, value in given.items():
-        if not 0 < value < float("inf"):
+        if not 0 < real(value, name) < inf:
             raise ValueError(f"{name}={value} must be a finite number of seconds above 0")
 
 
@@ -36,10 +38,13 @@ def expected_seconds(work: float, interval: float, save: float, between_failures
 
     Failures come at a constant rate 1 / M, in saving and in restarting as well (Daly 2006): each piece of
     `interval + save` seconds takes (e^((interval + save) / M) - 1) (M e^(restart / M)). All in seconds. Raises ValueError for
-    numbers that are not above 0, but for `restart`, which may be 0.
+    numbers that are not above 0, but for `restart`, which may be 0. Infinite where it is more than a float can hold.
     """
     _check(work=work, interval=interval, save=save, between_failures=between_failures)
-    if not 0 <= restart < float("inf"):
+    if not 0 <= real(restart, "restart") < inf:
         raise ValueError(f"restart={restart} must be a finite number of seconds of at least 0")
-    each = between_failures * (expm1(restart / between_failures) + 1) * expm1((interval + save) / between_failures)
+    try:
+        each = between_failures * (expm1(restart / between_failures) + 1) * expm1((interval + save) / between_failures)
+    except OverflowError:
+        return inf
     return work / interval * each

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from course_lib.cluster.traffic import Channel
+from course_lib.settings import whole
 
 
 def reduce_scatter(channel: Channel, flat: Tensor, kind: str) -> Tensor:
@@ -30,7 +31,8 @@ def all_gather(channel: Channel, flat: Tensor, kind: str) -> None:
 
 
 def padded(size: int, ranks: int) -> int:
-    """Return the next size up that so many ranks divide."""
+    """Return the next size up that so many ranks divide. Raises ValueError for a negative size or no rank."""
+    size, ranks = whole(size, "size", 0), whole(ranks, "ranks", 1)
     return -(-size // ranks) * ranks
 
 

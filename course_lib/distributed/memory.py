@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
+from course_lib.settings import whole
+
 REST = "activations and the rest"
 
 
@@ -91,8 +93,9 @@ def budget(size: int) -> Iterator[None]:
     On Linux the operating system enforces it (RLIMIT_DATA, all memory of the process's own), and torch raises RuntimeError.
     Elsewhere no such limit works: there the bytes of new tensors are counted, and MemoryError is raised. Both say "can't
     allocate memory". What the process freed before and its C library kept is not counted: where that is much, begin with
-    fresh workers, after `cluster.shutdown()`.
+    fresh workers, after `cluster.shutdown()`. Raises ValueError for a size that is no whole number of at least 0.
     """
+    size = whole(size, "size", 0)
     if not sys.platform.startswith("linux"):
         with TensorMemory(dict, limit=size):
             yield

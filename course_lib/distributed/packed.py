@@ -5,10 +5,13 @@ The layout is that of safetensors in spirit: the length of a JSON text, the text
 
 import json
 from math import prod
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from course_lib.settings import whole
 
 _LENGTH_BYTES = 8
 # How a tensor is marked in the text; no key of a dict may begin like this.
@@ -30,7 +33,11 @@ def pack(content: Any) -> bytes:
 def unpack(packed: bytes) -> Any:
     """Return what was packed. Raises ValueError for bytes that `pack` did not make."""
     end = _LENGTH_BYTES + int.from_bytes(packed[:_LENGTH_BYTES], "little")
-    described, kinds = json.loads(packed[_LENGTH_BYTES:end])
+    try:
+        described, kinds = json.loads(packed[_LENGTH_BYTES:end])
+        kinds = [(str(name), [whole(side, "side", 0) for side in shape]) for name, shape in kinds]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"these {len(packed)} bytes were not packed here: {error}") from error
     tensors = []
     for name, shape in kinds:
         dtype = getattr(torch, name, None)
@@ -41,6 +48,8 @@ def unpack(packed: bytes) -> Any:
             raise ValueError(f"a tensor of {end - start} bytes has only {len(part)}")
         flat = torch.frombuffer(bytearray(part), dtype=dtype) if part else torch.empty(0, dtype=dtype)
         tensors.append(flat.reshape(shape))
+    if end != len(packed):
+        raise ValueError(f"{len(packed) - end} bytes follow behind the last tensor")
     return _restored(described, tensors)
 
 
@@ -48,7 +57,11 @@ def _described(value: Any, tensors: list[Tensor]) -> Any:
     """Return `value` as JSON has it; tensors are put into `tensors`, and their place is marked."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Integral):  # such as numpy's
+        return int(value)
     if isinstance(value, Tensor):
+        if value.layout != torch.strided:
+            raise TypeError(f"a tensor of layout {value.layout} has no bytes in a row: store tensor.to_dense()")
         tensors.append(value)
         return {_MARK: len(tensors) - 1}
     if isinstance(value, list | tuple):
@@ -70,7 +83,7 @@ def _restored(value: Any, tensors: list[Tensor]) -> Any:
         return [_restored(entry, tensors) for entry in value]
     if isinstance(value, dict):
         if _MARK in value:
-            return tensors[value[_MARK]]
+            return tensors[whole(value[_MARK], "tensor", 0, len(tensors) - 1)]
         return {key: _restored(entry, tensors) for key, entry in value.items()}
     return value
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from course_lib.cluster.recorder import Span
 from course_lib.cluster.traffic import Channel, Handle, InLane, OutLane
 from course_lib.distributed.adam import Adam
+from course_lib.settings import whole
 
 
 class Piece(NamedTuple):
@@ -27,7 +28,11 @@ Schedule = Callable[[int, int, int], list[Piece]]
 
 
 def gpipe(stage: int, stages: int, microbatches: int) -> list[Piece]:
-    """Return what a stage does in which order: all forwards, then all backwards. It holds the activations of all of them."""
+    """Return what a stage does in which order: all forwards, then all backwards. It holds the activations of all of them.
+
+    Raises ValueError for a stage that is not there, or no microbatch.
+    """
+    _check(stage, stages, microbatches)
     forwards = [Piece("forward", number) for number in range(microbatches)]
     return forwards + [Piece("backward", number) for number in range(microbatches)]
 
@@ -35,8 +40,9 @@ def gpipe(stage: int, stages: int, microbatches: int) -> list[Piece]:
 def one_forward_one_backward(stage: int, stages: int, microbatches: int) -> list[Piece]:
     """Return the order of 1F1B: a backward as soon as there is one to do, so that few activations are held.
 
-    A stage holds those of at most `stages - stage` microbatches. The bubble is that of GPipe.
+    A stage holds those of at most `stages - stage` microbatches. The bubble is that of GPipe, and so are the errors.
     """
+    _check(stage, stages, microbatches)
     ahead = min(stages - stage - 1, microbatches)
     order = [Piece("forward", number) for number in range(ahead)]
     for number in range(microbatches):
@@ -47,25 +53,44 @@ def one_forward_one_backward(stage: int, stages: int, microbatches: int) -> list
 
 
 def bubble(stages: int, microbatches: int) -> float:
-    """Return the share of the time in which a stage has nothing to do, were all pieces equally long and messages free."""
+    """Return the share of the time in which a stage has nothing to do, were all pieces equally long and messages free.
+
+    Raises ValueError for no stage or no microbatch.
+    """
+    _check(0, stages, microbatches)
     return (stages - 1) / (microbatches + stages - 1)
 
 
 def measured_bubble(spans: Sequence[Sequence[Span]]) -> float:
-    """Return that share from the timeline of one step, the spans of each stage: what was neither forward nor backward."""
+    """Return that share from the timeline of one step, the spans of each stage: what was neither forward nor backward.
+
+    Raises ValueError where there is neither, or it took no time.
+    """
     busy = [(start, end) for own in spans for name, start, end in own if name in ("forward", "backward")]
     if not busy:
         raise ValueError("the timeline has no forward and no backward: pass each stage's recorder.spans of one step")
     length = max(end for _, end in busy) - min(start for start, _ in busy)
+    if not length > 0:
+        raise ValueError(f"the timeline is {length:g} seconds long: pass spans that took some time")
     return 1 - sum(end - start for start, end in busy) / (len(spans) * length)
 
 
 def stage_layers(layers: Sequence[nn.Module] | nn.Sequential, stage: int, stages: int) -> nn.Sequential:
-    """Return the layers of one stage, consecutive ones, about equally many each. Raises ValueError for fewer layers than stages."""
+    """Return the layers of one stage, consecutive ones, about equally many each.
+
+    Raises ValueError for fewer layers than stages, and for a stage that is not there.
+    """
+    _check(stage, stages, 1)
     if len(layers) < stages:
         raise ValueError(f"{len(layers)} layers cannot be dealt to {stages} stages: take fewer workers")
     first, last = stage * len(layers) // stages, (stage + 1) * len(layers) // stages
     return nn.Sequential(*list(layers)[first:last])
+
+
+def _check(stage: int, stages: int, microbatches: int) -> None:
+    whole(stages, "stages", 1)
+    whole(stage, "stage", 0, stages - 1)
+    whole(microbatches, "microbatches", 1)
 
 
 class Stage:
@@ -98,7 +123,7 @@ class Stage:
         """
         if len(x) != len(y):
             raise ValueError(f"{len(x)} examples with targets for {len(y)}: every stage needs all of both")
-        if not 1 <= microbatches <= len(x):
+        if not 1 <= whole(microbatches, "microbatches", 0) <= len(x):
             raise ValueError(f"{len(x)} examples cannot be cut into {microbatches} microbatches: take 1 to {len(x)}")
         inputs, targets = x.tensor_split(microbatches), y.tensor_split(microbatches)
         sizes, loss = [len(part) for part in inputs], 0.0

@@ -17,6 +17,7 @@ import torch.distributed as dist
 
 from course_lib.cluster import WorkerError
 from course_lib.distributed.packed import pack, unpack
+from course_lib.settings import whole
 
 _Result = TypeVar("_Result")
 
@@ -50,8 +51,13 @@ class Checkpoints:
                 raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
 
     def save(self, done: int, identity: Mapping[str, str], content: Any) -> Path:
-        """Write what a run remembers after `done` rounds; return the file. `identity`: what the run depends on, by name."""
-        path = Path(self.folder) / f"round-{done:06}.checkpoint"
+        """Write what a run remembers after `done` rounds; return the file. `identity`: what the run depends on, by name.
+
+        Makes the folder if need be. Raises ValueError for a negative number of rounds, TypeError as `packed.pack` does for what cannot be
+        stored, and OSError where nothing can be written.
+        """
+        path = Path(self.folder) / f"round-{whole(done, 'done', 0):06}.checkpoint"
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(path, sealed(pack({"identity": dict(identity), "done": done, "content": content})))
         for old in self.files()[self.keep :]:
             old.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from course_lib.learning import Interval
+from course_lib.settings import real
 
 _DRAWS = 2_000
 _FEWEST = 6
@@ -86,7 +87,9 @@ class AlphaBeta:
         return Interval(1 / slope.mean, 1 / slope.high, 1 / slope.low, slope.n)
 
     def seconds(self, size: float) -> Interval:
-        """Return how long a message of `size` bytes takes."""
+        """Return how many seconds a message of `size` bytes takes. Raises ValueError for a size that is negative or not finite."""
+        if not 0 <= real(size, "size") < float("inf"):
+            raise ValueError(f"size={size} must be a finite number of bytes, at least 0")
         return self.line.of(lambda intercept, slope: intercept + slope * size)
 
 
@@ -124,7 +127,9 @@ class Amdahl:
         return Interval(once, least, most, found.n)
 
     def speedup(self, workers: float) -> Interval:
-        """Return how many times as fast so many workers are as one."""
+        """Return how many times as fast so many workers are as one. Raises ValueError for fewer than 1; for infinity ask for `ceiling`."""
+        if not 1 <= real(workers, "workers") < float("inf"):
+            raise ValueError(f"workers={workers} must be at least 1 and finite")
         return self.line.of(
             lambda intercept, slope: (np.maximum(intercept, 0) + slope) / (np.maximum(intercept, 0) + slope / workers)
         )

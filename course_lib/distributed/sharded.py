@@ -13,6 +13,7 @@ from torch.nn import functional
 from course_lib.cluster.traffic import Channel
 from course_lib.distributed.adam import Adam
 from course_lib.distributed.halves import all_gather, padded, reduce_scatter
+from course_lib.settings import whole
 
 STAGES = {0: "nothing", 1: "optimiser state", 2: "optimiser state and gradients", 3: "all three"}
 
@@ -73,7 +74,7 @@ class Sharded:
     """
 
     def __init__(self, layers: Iterable[nn.Module], stage: int, channel: Channel, learning_rate: float = 0.001) -> None:
-        if stage not in STAGES:
+        if isinstance(stage, bool) or not isinstance(stage, int) or stage not in STAGES:
             raise ValueError(f"stage={stage!r}: ZeRO has the stages 1 to 3, and 0 is without")
         self.stage, self.channel, self.layers = stage, channel, list[Layer]()
         seen: set[int] = set()
@@ -90,7 +91,9 @@ class Sharded:
         `of`: how many targets the whole batch has, over all workers: every target then counts the same, however they are
         dealt. A worker without examples takes part all the same. Raises ValueError for fewer than this worker has.
         """
-        if of < max(1, y.numel()):
+        if len(x) != len(y):
+            raise ValueError(f"{len(x)} examples with targets for {len(y)}: pass as many of both")
+        if whole(of, "of", 0) < max(1, y.numel()):
             raise ValueError(
                 f"of={of}: the whole batch cannot have fewer targets than this worker, which has {y.numel()}"
             )

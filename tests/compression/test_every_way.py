@@ -145,3 +145,40 @@ def test_settings_that_make_no_sense_are_refused_by_name() -> None:
     for rank in (0, -1, 1.5, True):
         with pytest.raises(ValueError, match=f"rank={rank!r} must be a whole number of at least 1"):
             LowRank(rank)  # type: ignore[arg-type]
+
+
+@way
+@pytest.mark.parametrize(
+    "wrong",
+    [torch.zeros(8, dtype=torch.float64), torch.arange(8), torch.zeros(2, 4)],
+    ids=["float64", "int64", "matrix"],
+)
+def test_what_is_no_vector_of_float32_is_refused_and_not_taken_for_other_numbers(
+    way: Compression, wrong: Tensor
+) -> None:
+    with pytest.raises(ValueError, match=r"cannot be packed: pass a vector of float32"):
+        shaped(way, 8).pack(wrong)
+
+
+@way
+def test_a_message_of_another_length_is_refused(way: Compression) -> None:
+    way = shaped(way, 8)
+    packed, _ = way.pack(torch.ones(8))
+    with pytest.raises(ValueError, match=f"are no message of {len(packed)} bytes"):
+        way.unpack(packed[:-1], 8)
+
+
+@pytest.mark.parametrize("way", FEEDBACK, ids=str)
+def test_a_memory_of_another_vector_is_refused(way: Compression) -> None:
+    way = shaped(way, 8)
+    with pytest.raises(ValueError, match="a memory of 3 numbers is not that of a vector of 8"):
+        way.pack(torch.ones(8), torch.zeros(3))
+
+
+@pytest.mark.parametrize("setting", ["0.1", None, True, float("nan")])
+def test_a_setting_that_is_no_number_is_refused_with_its_name_and_value(setting: object) -> None:
+    for kind, name in ((TopK, "share"), (RandomK, "share"), (Sign, "scale")):
+        with pytest.raises(ValueError, match=f"{name}={setting!r}"):
+            kind(setting)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="bits="):
+        Quantise(bits=setting)  # type: ignore[arg-type]

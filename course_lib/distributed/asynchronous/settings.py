@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from course_lib.settings import real, whole
+
 # What a participant sends is based on some version of the weights; its staleness is how many steps the server has made since.
 
 
@@ -35,7 +37,7 @@ class Asynchronous:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"{name}={value!r} must be a whole number of at least {least}")
-        if not 0 <= self.exponent < float("inf"):
+        if not 0 <= real(self.exponent, "exponent") < float("inf"):
             raise ValueError(
                 f"exponent={self.exponent} must be at least 0 and finite: 0.5 halves what is 3 versions late"
             )
@@ -45,6 +47,8 @@ class Asynchronous:
             )
         if self.order is not None and not isinstance(self.order, tuple):
             raise ValueError(f"order is a {type(self.order).__name__}: pass a tuple of participants, such as run.order")
+        for position, participant in enumerate(self.order or ()):
+            whole(participant, f"order[{position}]", 0)
 
     def counts(self, staleness: int) -> float:
         """Return how many times a message so many versions late counts in the mean."""
