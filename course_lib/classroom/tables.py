@@ -20,13 +20,13 @@ _MISSING = "–"
 _LONG = 24  # characters that stay on one line, also where the page is narrow
 
 
-def table(rows: Rows, caption: str = "", spec: str | Mapping[Any, str] = ",.1f") -> None:
+def table(rows: Rows, caption: str = "", spec: str | Mapping[Any, str] = ",.1f", over: str = "seeds") -> None:
     """Show a table: `rows` maps each row's label to its cells, column by column, or is a DataFrame.
 
     A label that is a pair `(group, label)` stands under a heading for its group, among rows and among columns.
     A cell is a number, one number for each seed, an `Interval`, a `Finding`, text, or None where there is nothing.
     `spec`: how floats are written, for all columns or column by column; ".1%" shows shares as percentages, and then the
-    column's header says "%". Under the table stand what ± and the marks of findings mean, and whether Holm corrected them.
+    column's header says "%". `over`: what was repeated, in words. Under the table stand what ± and the marks of findings mean, and whether Holm corrected them.
 
     Raises ValueError for an empty table, a percentage without "%" in its header, or several findings without `learning.holm`.
     """
@@ -44,7 +44,7 @@ def table(rows: Rows, caption: str = "", spec: str | Mapping[Any, str] = ",.1f")
         for label, row in kept.items()
     }
     texts = {at for at in range(len(columns)) if all(isinstance(row[at], str | None) for row in kept.values())}
-    note = _note([cell for row in kept.values() for cell in row])
+    note = _note([cell for row in kept.values() for cell in row], over)
     cards.show(_text(written, columns, texts, caption, note), _html(written, columns, texts, caption, note))
 
 
@@ -97,12 +97,12 @@ def _write_finding(finding: "Finding", spec: str) -> str:
     return f"{broke}{format(finding.shown, sign + spec)} {mark}"
 
 
-def _note(cells: list[Any]) -> str:
+def _note(cells: list[Any], over: str) -> str:
     """Say what ± and the marks mean."""
     from course_lib.learning import Finding
 
     seeds = {cell.seeds for cell in cells if isinstance(cell, Estimate) and cell.spreads}
-    plain = f"± is half a 95% interval over {span(seeds)} seeds." if seeds else ""
+    plain = f"± is half a 95% interval over {span(seeds)} {over}." if seeds else ""
     return f"{plain} {explained(cell for cell in cells if isinstance(cell, Finding))}".strip()
 
 

@@ -146,3 +146,8 @@ def test_a_table_without_cells_is_refused() -> None:
 def test_a_computed_sentence_is_markdown_with_a_plain_twin(shown: list[dict[str, Any]]) -> None:
     classroom.say(f"FL sent **{16.3:.1f} MB**.")
     assert shown == [{"text": "FL sent 16.3 MB.", "html": None, "text/markdown": "FL sent **16.3 MB**."}]
+
+
+def test_what_was_repeated_is_said_where_it_was_not_the_seed(shown: list[dict[str, Any]]) -> None:
+    classroom.table({"in step": {"seconds": [1.5, 1.6, 1.5]}}, over="repeats")
+    assert "over 3 repeats." in shown[0]["text"] and "seeds" not in shown[0]["text"]
