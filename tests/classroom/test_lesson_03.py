@@ -112,6 +112,8 @@ def test_the_outer_step_may_be_written_in_any_way(answer: Callable[..., Any]) ->
     ("answer", "told"),
     [
         (lambda t, c, m: (2 * t - outer(t, c, m)[0], outer(t, c, m)[1]), "The wrong sign: this climbs"),
+        (lambda t, c, m: (t - 0.7 * (0.9 * m + c), 0.9 * m + c), "The wrong sign: this climbs"),
+        (lambda t, c, m: (t - 0.7 * c, m), "The wrong sign: this climbs"),
         (lambda t, c, m: (t + 0.7 * (0.9 * m + c), 0.9 * m + c), "plain momentum"),
         (lambda t, c, m: (t + c, m), "local SGD"),
         (lambda t, c, m: (t + 0.7 * c, 0.9 * m + c), "momentum is missing"),
@@ -142,6 +144,12 @@ def test_the_clock_says_who_waits_how_long() -> None:
     assert "out of step: worker 0 waits 0%, worker 1 waits 0%." in shown.summary
 
 
+def test_a_piece_that_the_end_cuts_through_does_not_make_waiting_look_like_less() -> None:
+    fleet = Devices([Device(str(speed), speed, uplink=1e9, downlink=1e9) for speed in (10, 2)])
+    table = timeline(fleet, [10, 10], 5, IN_STEP)  # a merge takes 5 seconds, and the picture ends after 6
+    assert "worker 0 waits 80%" in clock({"local SGD": table}, 6.0, "Merging seldom").summary
+
+
 def test_the_clocks_axes_stay_put_while_the_slow_worker_slows_down_and_its_words_follow() -> None:
     names = {"Asynchronous": Asynchronous, "Device": Device, "Devices": Devices, "IN_STEP": IN_STEP}
     (found,) = explored("03", clock=clock, timeline=timeline, **names)
@@ -154,38 +162,61 @@ of = Stored(STUDY).of
 
 
 def test_what_the_prose_says_of_late_gradients_is_so() -> None:
-    alone = of("staleness", "1")
-    rates = {row["name"]: row["rate"] for row in STUDY["rows"] if row["part"] == "staleness"}
+    alone, fresh = of("staleness", "1"), of("low rate", "1")
+    rates = {(row["part"], row["name"]): row["rate"] for row in STUDY["rows"]}
+    assert rates["low rate", "1"] == rates["staleness", "16"]
     assert all(max(of("one rate", name)) < 0.15 for name in ("4", "8", "16"))  # chance is 0.1
-    assert 0 < np.mean(alone) - np.mean(of("staleness", "4")) < 0.02
-    assert rates["4"] == pytest.approx(rates["1"] / 4)
+    assert rates["staleness", "4"] == pytest.approx(rates["staleness", "1"] / 4)
+    assert learning.compare(alone, of("staleness", "4"), "better", margin=0.01).outcome == "cannot tell"
+    assert learning.compare(alone, of("staleness", "4"), "equal", margin=0.03).outcome == "holds"  # "come close"
     for name in ("8", "16"):
         assert learning.compare(alone, of("staleness", name), "better", margin=0.05).outcome == "holds"
+    by_rate, by_lateness = np.mean(alone) - np.mean(fresh), np.mean(fresh) - np.mean(of("staleness", "16"))
+    assert 2 * by_rate < by_lateness
+    assert learning.compare(fresh, of("staleness", "16"), "better", margin=0.05).outcome == "holds"
+
+
+def test_the_slow_workers_gradients_make_a_hump_of_their_own() -> None:
+    late = Stored(STUDY).late("updates", "asynchronous")
+    shares = list(late.values())
+    assert sum(shares) == pytest.approx(100, abs=0.5)
+    hump = max(range(3, len(shares)), key=lambda at: shares[at])
+    assert min(shares[1:hump]) < shares[hump] / 2 and list(late)[hump] > 10
 
 
 def test_what_the_prose_says_of_remedies_is_so() -> None:
     rates = {(row["part"], row["name"]): row["rate"] for row in STUDY["rows"]}
     for name in ("1", "16"):
         assert rates["momentum", name] == pytest.approx(rates["staleness", name] / 16, rel=0.01)
-    assert learning.compare(of("momentum", "1"), of("staleness", "1"), "no worse").outcome == "holds"
-    assert learning.compare(of("momentum", "16"), of("staleness", "16"), "better").outcome == "holds"
-    assert learning.compare(of("aware", "16"), of("staleness", "16"), "better").outcome == "holds"
+    found = learning.holm(
+        {
+            "one": learning.compare(of("momentum", "1"), of("staleness", "1"), "no worse"),
+            "momentum": learning.compare(of("momentum", "16"), of("staleness", "16"), "better"),
+            "aware": learning.compare(of("aware", "16"), of("staleness", "16"), "better"),
+        }
+    )
+    assert {name: finding.outcome for name, finding in found.items()} == dict.fromkeys(found, "holds")
     for part in ("aware", "momentum"):
         assert learning.compare(of("staleness", "1"), of(part, "16"), "better", margin=0.01).outcome == "holds"
 
 
 def test_what_the_prose_says_of_equal_terms_is_so() -> None:
-    every = of("updates", "synchronous")
-    terms = {row["name"]: row["runs"][0] for row in STUDY["rows"] if row["part"] == "updates"}
+    study = Stored(STUDY)
+    every, seldom = of("updates", "synchronous"), of("updates", "local SGD")
     assert learning.compare(of("updates", "DiLoCo"), every, "no worse").outcome == "holds"
-    assert 0 < np.mean(every) - np.mean(of("updates", "local SGD")) < 0.03
-    assert sum(own < 0.9 for own in of("updates", "local SGD")) >= 3
+    assert learning.compare(every, seldom, "better").outcome == "holds"  # it is behind ...
+    assert learning.compare(seldom, every, "equal").outcome == "cannot tell"  # ... by how much, nobody knows
+    assert 1 < sum(own < 0.9 for own in seldom) <= 5
     for name in ("local SGD", "DiLoCo"):
-        assert terms[name]["megabytes"] == pytest.approx(terms["synchronous"]["megabytes"] / 10, rel=0.05)
-        assert np.mean(of("updates", name)) > np.mean(of("bytes", "synchronous")) + 0.2
-        assert np.mean(of("time", name)) < np.mean(of("time", "synchronous"))
-    assert (
-        learning.compare(of("time", "asynchronous"), of("time", "synchronous"), "better", margin=0.1).outcome == "holds"
-    )
-    gradients = {row["name"]: row["runs"][0]["curve"][-1][0] for row in STUDY["rows"] if row["part"] == "time"}
-    assert gradients["asynchronous"] == pytest.approx(4 * gradients["synchronous"], rel=0.1)
+        assert study.megabytes(name) == pytest.approx(study.megabytes("synchronous") / 10, rel=0.05)
+        assert np.mean(study.on("bytes", name)) > np.mean(study.on("bytes", "synchronous")) + 0.2
+        assert learning.compare(of("time", "synchronous"), of("time", name), "better", margin=0.01).outcome == "holds"
+    ahead = learning.compare(of("time", "asynchronous"), of("time", "synchronous"), "better", margin=0.1)
+    assert ahead.outcome == "holds"
+    taken = {
+        row["name"]: np.mean([run["curve"][-1][0] for run in row["runs"]])
+        for row in STUDY["rows"]
+        if row["part"] == "time"
+    }
+    assert taken["asynchronous"] == pytest.approx(4 * taken["synchronous"], rel=0.1)
+    assert max(taken["local SGD"], taken["DiLoCo"]) <= taken["synchronous"]

@@ -4,22 +4,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from course_lib.classroom.plots.style import COLOURS, HATCHES, Picture
 from course_lib.rounds import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LOOKS = {"computing": (COLOURS[0], HATCHES[0]), "waiting": (COLOURS[1], HATCHES[1])}
+_LOOKS = {
+    "computing": (COLOURS[0], HATCHES[0]),
+    "waiting": (COLOURS[1], HATCHES[1]),
+    "talking": (COLOURS[2], HATCHES[2]),
+}
 
 
 def clock(timelines: Mapping[str, "pd.DataFrame"], seconds: float, title: str = "") -> Picture:
     """Draw what each worker does, one panel a way of training, on one time axis that ends after so many seconds.
 
-    `timelines`: for each way a table with the columns worker, activity (computing, waiting), start, end, such as
-    `distributed.asynchronous.timelines.timeline` returns; what lies beyond the end is cut off.
+    `timelines`: for each way a table with the columns worker, activity (computing, waiting, talking), start, end, such as
+    `distributed.asynchronous.timelines.timeline` returns; what lies beyond the end is not drawn. The words under the picture say how
+    much of the whole table's time each worker waits: a piece that the end cuts through would make it look like less.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -42,27 +45,33 @@ def clock(timelines: Mapping[str, "pd.DataFrame"], seconds: float, title: str = 
         axes.invert_yaxis()
         axes.set_title(way, loc="left", fontsize=10)
         axes.grid(visible=False)
-        said.append(f"{way}: {_waits(cut, workers, seconds)}")
+        said.append(f"{way}: {_waits(table)}")
     panels[-1].set_xlim(0, seconds)
     panels[-1].set_xlabel("seconds")
     made.suptitle(title, fontsize=11)
+    done = {activity for table in timelines.values() for activity in table["activity"]}
     patches = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=name) for name, (colour, hatch) in _LOOKS.items()
+        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=name)
+        for name, (colour, hatch) in _LOOKS.items()
+        if name in done
     ]
-    made.legend(handles=patches, loc="outside lower center", ncols=2, frameon=False)
-    return Picture(made, f"{title}. Timelines of {seconds:g} seconds. {' '.join(said)}")
+    made.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False)
+    return Picture(made, f"{title}. Timelines of {seconds:.3g} seconds. {' '.join(said)}")
 
 
-def _waits(table: "pd.DataFrame", workers: Sequence[int], seconds: float) -> str:
+def _waits(table: "pd.DataFrame") -> str:
+    """Say for each worker what share of the table's time it waits."""
     waiting = table[table["activity"] == "waiting"]
     lost = (waiting["end"] - waiting["start"]).groupby(waiting["worker"]).sum()
-    return ", ".join(f"worker {worker} waits {100 * lost.get(worker, 0.0) / seconds:.0f}%" for worker in workers) + "."
+    length = table["end"].max() - table["start"].min()
+    shares = {worker: 100 * lost.get(worker, 0.0) / length for worker in sorted(table["worker"].unique())}
+    return ", ".join(f"worker {worker} waits {share:.0f}%" for worker, share in shares.items()) + "."
 
 
-def spans(run: Run) -> list[list[tuple[str, float, float]]]:
-    """Return a run's timeline, process by process: (activity, start, end) in seconds."""
-    columns = ["activity", "start", "end"]
-    return [list(own[columns].itertuples(index=False, name=None)) for _, own in run.timeline.groupby("worker")]
+def of_workers(run: Run) -> "pd.DataFrame":
+    """Return the timeline of a run in real processes without that of the server, which is process 0; workers count from 0."""
+    own = run.timeline[run.timeline["worker"] > 0]
+    return own.assign(worker=own["worker"] - 1)
 
 
 def idle(run: Run, processes: Sequence[int]) -> float:
@@ -86,17 +95,20 @@ class Stored:
         """Return the learning rate."""
         return float(self.rows[part, name]["rate"])
 
-    def late(self, part: str, name: str, most: int = 24) -> dict[int, float]:
-        """Return the share of all gradients (%) by how many versions late they were, up to `most`."""
+    def on(self, term: str, name: str) -> list[float]:
+        """Return the test accuracies on equal terms. Equal bytes are those of the ways that merge seldom, for all their gradients."""
+        return self.of(term if (term, name) in self.rows else "updates", name)
+
+    def megabytes(self, name: str) -> float:
+        """Return what is sent for the full number of gradients."""
+        return float(self.rows["updates", name]["runs"][0]["megabytes"])
+
+    def late(self, part: str, name: str, most: int = 26, width: int = 3) -> dict[float, float]:
+        """Return the share of all gradients (%) by how many versions late they were, up to `most`, so many versions together."""
         counts: Counter[int] = Counter()
         for run in self.rows[part, name]["runs"]:
             counts.update({versions: count for versions, count in run["staleness"]})
-        return {versions: 100 * counts[versions] / counts.total() for versions in range(most + 1)}
-
-    def clocked(self, part: str, name: str, end: float) -> dict[float, float]:
-        """Return the mean accuracy (%) over seeds at fifteen moments up to `end` seconds; a run begins with one class in ten right."""
-        moments, curves = np.linspace(end / 15, end, 15), []
-        for run in self.rows[part, name]["runs"]:
-            _, spent, hits = np.array(run["curve"]).T
-            curves.append(np.interp(moments, np.r_[0, spent], np.r_[10, hits]))
-        return dict(zip(moments.round(2).tolist(), np.mean(curves, axis=0).tolist(), strict=True))
+        return {
+            low + (width - 1) / 2: 100 * sum(counts[versions] for versions in range(low, low + width)) / counts.total()
+            for low in range(0, most + 1, width)
+        }
