@@ -143,14 +143,3 @@ def _gpt(shape: Shape, characters: int, width: int, heads: int, blocks: int, eve
 def language_targets(x: Tensor, y: Tensor) -> Tensor:
     """Return what a language model should say at each position of the windows `x: (n, t)` before `y: (n,)`: `(n, t)`, int64."""
     return torch.cat([x[:, 1:].long(), y[:, None]], dim=1)
-
-
-def write(model: nn.Module, begin: Tensor, characters: int, generator: torch.Generator) -> Tensor:
-    """Let a model of either kind continue the numbers `begin: (t,)` by so many characters, drawn as probably as it scores them."""
-    window = begin.clone()
-    with torch.no_grad():
-        for _ in range(characters):
-            scores = model(window[None, -len(begin) :])
-            chances = scores.flatten(0, -2)[-1].softmax(dim=-1)
-            window = torch.cat([window, torch.multinomial(chances, 1, generator=generator).to(window.dtype)])
-    return window
