@@ -140,7 +140,7 @@ def bills(way: str, at: cost.Prices) -> list[cost.Bill]:
 
 def test_axes_stay_put_while_prices_and_the_cost_of_a_save_change_and_hold_what_is_drawn() -> None:
     valley, priced = explored(
-        "06", plots=plots, np=np, failures=failures, cost=cost, study=SAVES, used=USED, bills=bills,
+        "06", plots=plots, np=np, failures=failures, cost=cost, saving=SAVES, used=USED, bills=bills,
     )  # fmt: skip
     assert valley.unsteady() == [] and priced.unsteady() == []
     assert valley.units == {"save": "rounds"}
@@ -149,7 +149,11 @@ def test_axes_stay_put_while_prices_and_the_cost_of_a_save_change_and_hold_what_
         lowest, highest = axes.get_ylim()
         means = [np.mean(SAVES.overhead(every, save)) for every in SAVES.trained]
         assert lowest < min(means) and max(means) < highest
-    for prices in ({}, {"machine_hour": 3.0, "between_machines": 3.0, "to_the_internet": 3.0, "own_link": 3.0}):
+    for prices in (
+        {},
+        {"machine_hour": 0.003},
+        {"machine_hour": 3.0, "between_machines": 3.0, "to_the_internet": 3.0, "own_link": 3.0},
+    ):
         [axes] = priced.fn(**prices).figure.axes
         assert all(axes.get_xlim()[0] < bar.get_width() < axes.get_xlim()[1] for bar in axes.patches)
 

@@ -66,11 +66,18 @@ def steps_to_target(*, rate: float, seed: int) -> int:
     return 25 * int(run.history["round"].iloc[-1])
 
 
+# How the columns of the bill are written: the table has to fit the page.
+BILL_DIGITS = {
+    ("for one run", "ms"): ",.0f", ("for one run", "MB"): ",.0f", ("for one run", "mWh"): ",.0f",
+    ("dollars for a million", "network"): ",.0f", ("dollars for a million", "power"): ".2f", ("dollars for a million", "a point"): "",
+}  # fmt: skip
+
+
 def bill_row(bills: Sequence["Bill"], accuracies: Sequence[float]) -> dict[Any, list[float]]:
     """Return a row of the bill's table: for one run what it used, for a million, since one may cost less than a cent, the money."""
     a_point = [1e6 * one.per_point(accuracy, without=0.1) for one, accuracy in zip(bills, accuracies, strict=True)]
     return {
-        ("for one run", "seconds"): [3600 * one.machine_hours for one in bills],
+        ("for one run", "ms"): [3.6e6 * one.machine_hours for one in bills],
         ("for one run", "MB"): [1000 * one.gigabytes for one in bills],
         ("for one run", "mWh"): [1e6 * one.kwh for one in bills],
         ("dollars for a million", "rent"): [1e6 * one.rent for one in bills],
