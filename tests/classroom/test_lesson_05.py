@@ -122,6 +122,9 @@ def test_each_wrong_contribution_is_told_what_the_sum_holds(answer: Callable[...
     [
         lambda p, limit: max(1, ceil((p - 1) / limit - (p - 1) - 1e-9)),
         lambda p, limit: max(1, ceil((p - 1) * (1 - limit) / limit - 1e-9)),
+        lambda p, limit: max(1, ceil((p - 1) * (1 - limit) / limit)),
+        lambda p, limit: max(1, ceil((p - 1) / limit - p + 1)),
+        lambda p, limit: next(m for m in range(1, 1000) if (p - 1) / (m + p - 1) <= limit),
         lambda p, limit: next(m for m in range(1, 1000) if pipeline.bubble(p, m) <= limit + 1e-9),
     ],
 )

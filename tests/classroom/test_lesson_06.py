@@ -173,6 +173,11 @@ def test_the_valley_is_flat_as_the_lesson_says() -> None:
     assert all(finding.interval and finding.interval.mean < 7 for finding in found.values())
 
 
+def test_half_and_twice_youngs_interval_cost_little_more_in_the_exercise_as_its_praise_says() -> None:
+    at = {every: failures.expected_seconds(1.0, 60 * every, 30.0, 86_400.0) for every in (19, 38, 76)}
+    assert min(at, key=lambda every: at[every]) == 38 and max(at.values()) < 1.02 * at[38]
+
+
 def test_real_runs_lost_what_the_formula_expects() -> None:
     """In the middle of the grid; a failed round is lost whole, which the formula knows nothing of."""
     for every in (5, 10, 20):
