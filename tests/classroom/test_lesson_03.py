@@ -181,6 +181,9 @@ def test_the_slow_workers_gradients_make_a_hump_of_their_own() -> None:
     shares = list(late.values())
     assert sum(shares) == pytest.approx(100, abs=0.5)
     hump = max(range(3, len(shares)), key=lambda at: shares[at])
+    one_by_one = Stored(STUDY).late("updates", "asynchronous", width=1)
+    assert max(one_by_one, key=lambda at: one_by_one[at]) == 2  # the three others
+    assert abs(max(range(8, 25), key=lambda at: one_by_one[at]) - 15) <= 1
     assert min(shares[1:hump]) < shares[hump] / 2 and list(late)[hump] > 10
 
 
