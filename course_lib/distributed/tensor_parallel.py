@@ -53,7 +53,10 @@ class Shared(nn.Module):
 
 
 class RowParallel(nn.Module):
-    """A linear layer of which each worker holds some inputs: their products are added up, then the bias is added, once."""
+    """A linear layer of which each worker holds some inputs: their products are added up, then the bias is added, once.
+
+    `x: (..., inputs / workers)` to `(..., outputs)`. Raises ValueError where the workers do not divide the inputs.
+    """
 
     def __init__(self, whole: nn.Linear, channel: Channel) -> None:
         super().__init__()
@@ -67,7 +70,10 @@ class RowParallel(nn.Module):
 
 
 def columns(whole: nn.Linear, channel: Channel) -> nn.Linear:
-    """Return this worker's part of a linear layer that is cut by its outputs: a smaller one. Put it inside `Shared`."""
+    """Return this worker's part of a linear layer that is cut by its outputs: a smaller one. Put it inside `Shared`.
+
+    Raises ValueError where the workers do not divide the outputs.
+    """
     weight = _part(whole.weight, channel, dim=0)
     part = nn.Linear(weight.shape[1], weight.shape[0], bias=whole.bias is not None, device="meta")
     part.weight = nn.Parameter(weight)
@@ -112,6 +118,11 @@ def _check(attention: Attention, mlp: MLP, workers: int) -> None:
 
 
 def _part(tensor: Tensor, channel: Channel, dim: int) -> Tensor:
+    if tensor.shape[dim] % channel.world:
+        raise ValueError(
+            f"dimension {dim} of weights of shape {tuple(tensor.shape)} cannot be dealt to {channel.world} workers evenly: take a "
+            f"layer whose size there is a multiple of {channel.world}"
+        )
     return tensor.detach().chunk(channel.world, dim)[channel.rank].clone()
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from course_lib.cluster.traffic import Channel
-from course_lib.distributed import cost, failures, halves, memory, packed, pipeline, scaling
+from course_lib.distributed import cost, failures, halves, memory, packed, pipeline, scaling, tensor_parallel
 from course_lib.distributed.adam import Adam
 from course_lib.distributed.asynchronous import Asynchronous
 from course_lib.distributed.diloco import DiLoCo
@@ -20,6 +20,7 @@ from course_lib.distributed.recovery import Checkpoints
 from course_lib.distributed.sharded import Sharded
 
 ALONE = cast(Channel, SimpleNamespace(rank=0, world=1))
+THREE = cast(Channel, SimpleNamespace(rank=2, world=3))
 LAW = scaling.amdahl([1, 2] * 4, [1, 0.6] * 4)
 WIRE = scaling.alpha_beta([100, 1_000, 10_000] * 3, [1e-4, 1.1e-4, 2e-4] * 3)
 anything: Any = "0.1"
@@ -76,6 +77,8 @@ def cut_into(microbatches: Any) -> float:
         (lambda: WIRE.seconds(nan), "size=nan"),
         (lambda: Sharded([nn.Linear(2, 2)], True, ALONE), "stage=True"),
         (lambda: Sharded([nn.Linear(2, 2)], 0, ALONE, -1), "learning_rate=-1"),
+        (lambda: tensor_parallel.columns(nn.Linear(3, 4), THREE), r"shape \(4, 3\) cannot be dealt to 3 workers"),
+        (lambda: tensor_parallel.RowParallel(nn.Linear(4, 3), THREE), r"dimension 1 .* cannot be dealt to 3 workers"),
         (lambda: stepped(3, 2, 3), "3 examples with targets for 2"),
         (lambda: stepped(2, 2, nan), "of=nan"),
         (lambda: stepped(2, 2, 1), "of=1"),
