@@ -134,6 +134,11 @@ def test_what_it_tells_first_is_what_the_studies_hold() -> None:
         )
         in said
     )
+    assert f"against FedAvg: {gains('rule_alone', 'fedavg_1', dial.table.GRADIENTS)}" in said
+    for name in names:  # no point more
+        behind, alone = (table.row(name, stop).scores() for stop in ("defended", "rule_alone"))
+        assert learning.compare(alone, behind, "better", margin=0.01).outcome == "does not hold here"
+    assert f"undefended FedAvg loses {costs('attacked', 'fedavg_1')} on digits" in said
     untold = {
         name: [stop for stop, one in table.differences(name).items() if one.outcome == "cannot tell"] for name in names
     }

@@ -224,6 +224,10 @@ def test_privacys_floor_on_the_keyboard_is_told_because_it_is_one() -> None:
 
 def test_the_verdicts_judge_each_stop_on_each_data_set() -> None:
     assert len(trials.judged(TABLE, ["local_sgd", "diloco"], "ddp", "no worse")) == 6
+    # What is lost behind the robust rule is the rule's own price: against the same rule in peace nothing is.
+    behind = trials.lost(TABLE, ["defended"], "rule_alone")
+    assert [one.outcome for one in behind.values()] == ["does not hold here"] * 3
+    assert {one.outcome for one in trials.lost(TABLE, ["rule_alone"], "fedavg_1").values()} == {"holds", "cannot tell"}
     gone = trials.lost(TABLE, ["attacked"], "fedavg_1")
     assert [one.outcome for one in gone.values()] == ["holds"] * 3
     times = trials.bandwidth(TABLE, ["fedavg_1", "eight_bits"])

@@ -102,7 +102,7 @@ def findings(table: Table) -> dict[str, str]:
         "For as many gradients, without a pool of all data": _equal_gradients(table),
         "Half of the clients, and drop-outs": _links(table),
         "What privacy costs": _privacy(table),
-        "What an attack costs, and what is left of it behind a defence": _attack(table),
+        "What an attack costs, and a defence": _attack(table),
         "What nobody can tell": _open(table),
     }
 
@@ -184,14 +184,17 @@ _ONE_CHARACTER = 0.01
 
 
 def _attack(table: Table) -> str:
-    parts = []
+    parts, rule, left = [], [], []
     for name, words in NAMES.items():
         broke = table.row(name, "attacked").broke
-        lost = _lost(table, name, "attacked", "fedavg_1") + (f" ({broke} runs broke)" if broke else "")
-        parts.append(f"{words}: undefended {lost}, with multi-Krum {_lost(table, name, 'defended', 'fedavg_1')}")
+        parts.append(
+            f"{words} {_lost(table, name, 'attacked', 'fedavg_1')}" + (f" ({broke} runs broke)" if broke else "")
+        )
+        rule.append(f"{words} {_lost(table, name, 'rule_alone', 'fedavg_1')}")
+        left.append(f"{words} {_lost(table, name, 'defended', 'rule_alone')}")
     return (
-        f"A fifth of the clients send their update turned round and five times as long. Against FedAvg in peace, {'; '.join(parts)}. What is lost "
-        "behind multi-Krum may be the rule's own price: it was not tried in peace here (lesson 14 did)."
+        f"A fifth of the clients send their update turned round and five times as long. Against FedAvg in peace: {', '.join(parts)}. Multi-Krum "
+        f"where nobody attacks: {', '.join(rule)}. The attack behind it, against that: {', '.join(left)}."
     )
 
 

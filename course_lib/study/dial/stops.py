@@ -33,7 +33,7 @@ ANSWERING = 0.4  # half of the clients are asked, and of those one in five drops
 EPSILONS = (8, 3, 1)
 FAMILIES = {
     "central": "All data in one place", "federated": "The data stays with its owners", "travels": "Who takes part, what travels",
-    "private": "Differential privacy", "attacked": "Under attack", "leaderless": "In between, and without a server",
+    "private": "Differential privacy", "attacked": "Attack and defence", "leaderless": "In between, and without a server",
 }  # fmt: skip
 
 
@@ -189,6 +189,8 @@ STOPS = {
              family="attacked"),
         Stop("defended", "4 of 20 attack, multi-Krum", "a robust rule instead of the mean", _UPDATES,
              lambda of: _attacked(of).but(aggregation=MultiKrum(COUNTED_ON)), (0.2, 0.4, 0.8), versus="attacked", family="attacked"),
+        Stop("rule_alone", "nobody attacks, multi-Krum", "the robust rule in peace", _UPDATES,
+             lambda of: _fedavg(of).but(aggregation=MultiKrum(COUNTED_ON)), rate_of="defended", family="attacked"),
         Stop("hybrid", f"hybrid: DDP in {SILOS} silos, FedAvg across", "five clients each pool their data in a silo", "each silo's update",
              _hybrid, (0.2, 0.4, 0.8), family="leaderless", runs_on="silos"),
         Stop("gossip", "gossip: a ring without a server", "neighbours average, nobody coordinates", "nothing: there is none; neighbours see models",
