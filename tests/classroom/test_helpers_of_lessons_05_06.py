@@ -1,5 +1,6 @@
 """What lessons 05 and 06 run on their workers does what its name says."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,32 @@ def test_the_stored_stages_go_by_the_names_that_the_lesson_gives_them() -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_saves_is_killed_with_its_file_half_written(tmp_path: Path) -> None:
-    path = tmp_path / "state"
+    path, beside = tmp_path / "state", tmp_path / "state.tmp"
     outages.killed_half_way(torch.save, path, growing=path)
-    assert 0 < path.stat().st_size < 4 * outages.WEIGHTS
+    assert path.stat().st_size == outages.HALF
     assert outages.left_by(torch.load, path).startswith("neither: RuntimeError")
+
+    def careful(state: dict[str, Any], path: Path) -> None:
+        torch.save(state, beside)
+        beside.replace(path)
+
+    outages.killed_half_way(careful, path, growing=beside)
+    assert beside.stat().st_size == outages.HALF
+    assert outages.left_by(torch.load, path) == "yesterday's checkpoint"
+    with pytest.raises(RuntimeError, match=r"elsewhere is not half written: does save write to another file"):
+        outages.killed_half_way(careful, path, growing=tmp_path / "elsewhere")
 
 
 @pytest.mark.slow
-def test_a_save_that_raises_is_no_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outages, "PATIENCE", 1.0)
-
+def test_a_save_that_raises_is_no_kill(tmp_path: Path) -> None:
     def spoilt(state: dict[str, Any], path: Path) -> None:
         if state["day"] == "today":
             raise OSError("the disk is full")
 
     with pytest.raises(cluster.WorkerError, match="the disk is full"):
         outages.killed_half_way(spoilt, tmp_path / "state", growing=tmp_path / "state")
+    (limits,) = cluster.launch(resource.getrlimit, resource.RLIMIT_FSIZE, workers=1)
+    assert limits == resource.getrlimit(resource.RLIMIT_FSIZE)  # the worker lives on as it was
 
 
 def test_the_best_interval_is_the_one_with_the_least_overhead_and_a_dear_save_makes_it_longer() -> None:

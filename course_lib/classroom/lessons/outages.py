@@ -1,6 +1,6 @@
 """What lesson 06 does to its workers and measures on them: a kill in the middle of a save, what was forgotten, messages and steps."""
 
-import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +16,8 @@ from course_lib.classroom.progress import track
 from course_lib.classroom.tables import say
 from course_lib.cluster.traffic import Channel, Recorder
 
-WEIGHTS = 10_000_000  # 40 MB: long enough to write for a kill to come in between
-_LEAST, _MOST = 4e6, 36e6  # bytes of a file that is half written
-PATIENCE = 60.0  # seconds, after which no half-written file will come: the worker has failed in another way
+WEIGHTS = 10_000_000  # 40 MB
+HALF = 2 * WEIGHTS  # bytes
 
 SHARES = dict.fromkeys(["off (% of the way)", "accuracy (%)"], ".1%")  # how the columns of `forgotten` are written
 
@@ -26,32 +25,37 @@ Save = Callable[[dict[str, Any], Path], Any]
 
 
 def _save_forever(save: Save, path: Path) -> None:
-    """On a worker: tell who it is, then save today's state again and again."""
+    """On a worker: save today's state again and again, under a system that kills who writes more than half of it into a file.
+
+    Whoever watched the file grow, and killed then, would often come too late on a busy machine.
+    """
     today = {"day": "today", "weights": torch.zeros(WEIGHTS)}
-    cluster.report(os.getpid())
-    while True:
-        save(today, path)
+    before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)}
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python would make an error of it
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (HALF, before[resource.RLIMIT_FSIZE][1]))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, before[resource.RLIMIT_CORE][1]))
+        while True:
+            save(today, path)
+    finally:  # where saving failed by itself, the worker lives on
+        for kind, limits in before.items():
+            resource.setrlimit(kind, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def killed_half_way(save: Save, path: Path, growing: Path) -> None:
-    """Save yesterday's state, and kill a worker that saves today's while the file `growing` is half written.
+    """Save yesterday's state, and have a worker killed that saves today's, when the file `growing` is half written.
 
-    Raises WorkerError, as the worker's, where saving fails by itself.
+    Raises WorkerError, as the worker's, where saving fails by itself; RuntimeError where another file than `growing` was written.
     """
-
-    def watch(_: int, process: int) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            if growing.exists() and _LEAST < growing.stat().st_size < _MOST:
-                os.kill(process, signal.SIGKILL)
-                return
-
     save({"day": "yesterday", "weights": torch.zeros(WEIGHTS)}, path)
     try:
-        cluster.launch(_save_forever, save, path, workers=1, on_report=watch)
+        cluster.launch(_save_forever, save, path, workers=1)
     except cluster.WorkerError as error:
         if error.cause != "died":
             raise
+    if not growing.exists() or not 0 < growing.stat().st_size <= HALF:
+        raise RuntimeError(f"{growing} is not half written: does save write to another file first?")
 
 
 def left_by(load: Callable[[Path], Any], path: Path) -> str:
