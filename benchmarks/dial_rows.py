@@ -128,7 +128,7 @@ def at_budgets(bench: Bench[Job, Noted], tuner: Tuner, row: dict[str, Any], limi
         done = [affordable(run["curve"], column, limit[name]) for run in whole]
         most = int(np.median(done)) if done else 0
         rate, knob = row["rate"], row["knob"]
-        if most < row["rounds"] / 2 and stop.key not in ("attacked", "defended", "rule_alone"):
+        if most < row["rounds"] / 2 and stop.family != "attacked":
             rate, knob = tuner.settings(stop, name, most) if most else (rate, knob)
             jobs = [Job(task, stop.key, rate, knob, seed, most=most) for seed in row["seeds"]]
             found = [each["score"] for each in scores(bench, jobs, label)]

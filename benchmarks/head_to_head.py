@@ -8,9 +8,9 @@ The stops are those of `course_lib.study.dial.stops`, the data sets those of `co
 `course_lib.study.dial.clock`. All of MNIST (once, for the central stops and FedAvg) is read from COURSE_DATA_DIR or downloaded.
 
 A seed draws who holds what, the first weights, the batches, the cohorts, the noise and the attackers; the test data stays. Each stop has a
-learning rate of its own, by `study.tune`: the worst of three tuning seeds on data held out from training. Five kinds of stops take the rate
-of another: masks change no sum; nobody tunes under attack; and FedAdam and user-level privacy have a setting of their own to tune. The test
-data is touched once.
+learning rate of its own, by `study.tune`: the worst of three tuning seeds on data held out from training. Some stops take the rate of
+another: masks change no sum; nobody tunes under attack, so multi-Krum is tuned in peace, with or without attackers afterwards; and FedAdam and
+user-level privacy have a setting of their own to tune. The test data is touched once.
 
 Equal gradients are the runs themselves. Equal bytes (through a participant's link) and equal simulated time on three networks are the least
 that any stop that talks needs for its whole run: a stop that has got half of its rounds done by then is read off its own curve; one that has

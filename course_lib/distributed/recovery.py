@@ -46,9 +46,7 @@ class Checkpoints:
 
     def __post_init__(self) -> None:
         for name in ("every", "keep"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
+            whole(getattr(self, name), name, 1)
 
     def save(self, done: int, identity: Mapping[str, str], content: Any) -> Path:
         """Write what a run remembers after `done` rounds; return the file. `identity`: what the run depends on, by name.
@@ -159,8 +157,7 @@ def restarting(
     `run` should go on from where it was, such as `lambda: rounds.fit(..., checkpoints=...)`. `tell` is called with a line for each
     restart. A worker that *raised* would raise again, so that is passed on. Raises cluster.WorkerError as `run` does, ValueError for a negative number, and RuntimeError under torchrun, whose agent starts the processes again itself: give it `--max-restarts`.
     """
-    if not isinstance(restarts, int) or isinstance(restarts, bool) or restarts < 0:
-        raise ValueError(f"restarts={restarts!r} must be a whole number of at least 0")
+    restarts = whole(restarts, "restarts", 0)
     if dist.is_torchelastic_launched():
         raise RuntimeError(
             "under torchrun the processes that are left cannot begin again: use torchrun --max-restarts=3"

@@ -7,6 +7,7 @@ from math import isqrt
 import torch
 
 from course_lib.learning import keys
+from course_lib.settings import whole
 
 Edge = tuple[int, int]
 
@@ -23,7 +24,7 @@ class Graph:
     edges: frozenset[Edge]
 
     def __post_init__(self) -> None:
-        _check_whole("nodes", self.nodes, 1)
+        whole(self.nodes, "nodes", 1)
         for i, j in self.edges:
             if i == j:
                 raise ValueError(
@@ -90,7 +91,7 @@ class Graph:
 
 def ring(nodes: int) -> Graph:
     """Everybody talks to two neighbours in a circle."""
-    _check_whole("nodes", nodes, 1)
+    nodes = whole(nodes, "nodes", 1)
     return Graph.of(nodes, ((i, (i + 1) % nodes) for i in range(nodes) if nodes > 1), name="ring")
 
 
@@ -114,10 +115,10 @@ def torus(nodes: int, rows: int | None = None) -> Graph:
 
     `rows`: by default as near to a square as `nodes` allows. Raises ValueError for rows that do not divide the nodes.
     """
-    _check_whole("nodes", nodes, 1)
+    nodes = whole(nodes, "nodes", 1)
     if rows is None:
         rows = next(side for side in range(isqrt(nodes), 0, -1) if nodes % side == 0)
-    _check_whole("rows", rows, 1)
+    rows = whole(rows, "rows", 1)
     if nodes % rows:
         raise ValueError(
             f"rows={rows} does not divide nodes={nodes}: a torus is a full rectangle, such as 16 nodes in 4"
@@ -137,8 +138,8 @@ def random_regular(nodes: int, degree: int = 4, seed: int = 0) -> Graph:
     Such graphs are expanders with high probability: a few neighbours each, and yet nobody is far away (Friedman 2008,
     arXiv cs/0405020, on random permutations). Raises ValueError for an odd degree, or one that leaves no room for two rings.
     """
-    _check_whole("nodes", nodes, 3)
-    _check_whole("degree", degree, 2)
+    nodes = whole(nodes, "nodes", 3)
+    degree = whole(degree, "degree", 2)
     if degree % 2 or degree > nodes // 2 + 1:
         raise ValueError(
             f"degree={degree} must be even, and at most {max(2, (nodes // 2 + 1) // 2 * 2)} for {nodes} nodes: random rings are laid "
@@ -161,20 +162,15 @@ def random_regular(nodes: int, degree: int = 4, seed: int = 0) -> Graph:
 
 def directed_ring(nodes: int) -> Graph:
     """Everybody sends to the next one only."""
-    _check_whole("nodes", nodes, 2)
+    nodes = whole(nodes, "nodes", 2)
     return Graph.of(nodes, ((i, (i + 1) % nodes) for i in range(nodes)), directed=True, name="directed ring")
 
 
 def directed_exponential(nodes: int) -> Graph:
     """Everybody sends to those 1, 2, 4, 8, ... places further on (Assran et al. 2019, arXiv 1811.10792, section 3, all at once)."""
-    _check_whole("nodes", nodes, 2)
+    nodes = whole(nodes, "nodes", 2)
     hops = [1 << power for power in range((nodes - 1).bit_length())]
     return Graph.of(
         nodes, ((i, (i + hop) % nodes) for i in range(nodes) for hop in hops if hop % nodes), directed=True,
         name="directed exponential",
     )  # fmt: skip
-
-
-def _check_whole(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}={value!r} must be a whole number of at least {least}")

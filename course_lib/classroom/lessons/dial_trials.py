@@ -3,39 +3,35 @@
 from collections.abc import Sequence
 
 from course_lib import learning
+from course_lib.classroom.lessons.dial import NAMES
 from course_lib.learning import Finding
 from course_lib.learning.finding import Claim
 from course_lib.study.dial import Table
 
-# What the cards call the data sets; the points of payments are points of PR-AUC.
-DATA = {"images": "images", "tabular": "payments", "text": "keyboard"}
 _LEARNS = 0.1  # above a guess: what counts as having learnt at all
 
 
-def judged(table: Table, stops: Sequence[str], against: str, claim: Claim) -> dict[str, Finding]:
-    """Return a claim about each stop less another, on each data set; "better" means by more than a point."""
-    return {
-        f"{DATA[name]}, {table.row(name, stop).title}": learning.compare(
-            table.row(name, stop).scores(), table.row(name, against).scores(), claim, margin=learning.MARGIN
-        )
-        for name in DATA for stop in stops
-    }  # fmt: skip
+def judged(table: Table, stops: Sequence[str], against: str, claim: Claim, *, loss: bool = False) -> dict[str, Finding]:
+    """Return a claim about each stop less another on each data set, or of the `loss`: what the other one has more. "Better" is by more than a
+    point."""
+    found = {}
+    for name, words in NAMES.items():
+        for stop in stops:
+            own, other = (table.row(name, key).scores() for key in (stop, against))
+            pair = (other, own) if loss else (own, other)
+            found[f"{words}, {table.row(name, stop).title}"] = learning.compare(*pair, claim, margin=learning.MARGIN)
+    return found
 
 
 def lost(table: Table, stops: Sequence[str], against: str) -> dict[str, Finding]:
-    """Return whether each stop loses more than a point to another: what the other one has more."""
-    return {
-        f"{DATA[name]}, {table.row(name, stop).title}": learning.compare(
-            table.row(name, against).scores(), table.row(name, stop).scores(), "better", margin=learning.MARGIN
-        )
-        for name in DATA for stop in stops
-    }  # fmt: skip
+    """Return whether each stop loses more than a point to another."""
+    return judged(table, stops, against, "better", loss=True)
 
 
 def bandwidth(table: Table, stops: Sequence[str]) -> dict[str, Finding]:
     """Return how many times the bytes of a stop's run moving all raw data once takes: counted, so without an interval."""
     found = {}
-    for name, words in DATA.items():
+    for name, words in NAMES.items():
         moved = table.row(name, "one_machine").mean("bytes_per_participant")
         for stop in stops:
             talked = table.row(name, stop).mean("bytes_per_participant")
